@@ -1,0 +1,167 @@
+//! The table of APIs: what is answered, in which versions, by which function.
+//!
+//! One row per API. From the same rows come dispatch ([`find`]), the ApiVersions answer, metric
+//! labels and the test that sends every advertised pair once. A read answers from the published
+//! image on the connection's own task; a write goes through the controller's mailbox and is decided
+//! there; the rest name the room that serves them.
+
+use std::any::Any;
+use std::ops::RangeInclusive;
+
+use bytes::{Bytes, BytesMut};
+use kafka_protocol::messages::ApiKey;
+use kafka_protocol::protocol::{Encodable, Request};
+
+use crate::refusal::Refusal;
+use crate::rules::{Ctx, Decision, View};
+
+/// A request that is answered from the published image alone, on any node.
+pub trait Read: Request {
+    /// The answer. Errors go into the API's own fields.
+    fn answer(&self, view: &View<'_>) -> Self::Response;
+}
+
+/// A request that may write. It is decided on the leader, one after another.
+pub trait Write: Request + Send + 'static {
+    /// Decides: which records to write, what to answer once they are committed. Changes nothing.
+    /// A refusal of single elements goes into the response; `Err` refuses the request as a whole.
+    fn decide(&self, ctx: &Ctx<'_>) -> Result<Decision<Self::Response>, Refusal>;
+    /// The answer that carries this refusal, in the field that the API has for it.
+    fn refuse(&self, refusal: &Refusal) -> Self::Response;
+    /// How long the request may wait before it is looked at, in milliseconds, where the API has a
+    /// timeout field that Kafka honours (`rpc.md` lists five).
+    fn timeout_ms(&self) -> Option<i32> {
+        None
+    }
+}
+
+/// A [`Read`] without its type.
+pub trait AnyRead: Send {
+    /// See [`Read::answer`].
+    fn answer(&self, view: &View<'_>) -> Box<dyn Answer>;
+}
+
+/// A [`Write`] without its type, as it waits in the controller's mailbox.
+pub trait AnyWrite: Send {
+    /// See [`Write::decide`].
+    fn decide(&self, ctx: &Ctx<'_>) -> Result<Decision<Box<dyn Answer>>, Refusal>;
+    /// See [`Write::refuse`].
+    fn refuse(&self, refusal: &Refusal) -> Box<dyn Answer>;
+    /// See [`Write::timeout_ms`].
+    fn timeout_ms(&self) -> Option<i32>;
+}
+
+/// A response without its type. It is encoded on the connection's task, not in the controller.
+pub trait Answer: Any + Send {
+    /// The body in this version, without header.
+    fn encode(&self, version: i16) -> anyhow::Result<Bytes>;
+    /// The response itself, for the HTTP door.
+    fn into_any(self: Box<Self>) -> Box<dyn Any>;
+}
+
+impl<T: Encodable + Any + Send> Answer for T {
+    fn encode(&self, version: i16) -> anyhow::Result<Bytes> {
+        let mut body = BytesMut::with_capacity(self.compute_size(version)?);
+        Encodable::encode(self, &mut body, version)?;
+        Ok(body.freeze())
+    }
+    fn into_any(self: Box<Self>) -> Box<dyn Any> {
+        self
+    }
+}
+
+struct Typed<R>(R);
+
+impl<R: Read + Send> AnyRead for Typed<R>
+where
+    R::Response: Send + 'static,
+{
+    fn answer(&self, view: &View<'_>) -> Box<dyn Answer> {
+        Box::new(self.0.answer(view))
+    }
+}
+
+impl<R: Write> AnyWrite for Typed<R>
+where
+    R::Response: Send + 'static,
+{
+    fn decide(&self, ctx: &Ctx<'_>) -> Result<Decision<Box<dyn Answer>>, Refusal> {
+        Ok(self.0.decide(ctx)?.map(|response| Box::new(response) as Box<dyn Answer>))
+    }
+    fn refuse(&self, refusal: &Refusal) -> Box<dyn Answer> {
+        Box::new(self.0.refuse(refusal))
+    }
+    fn timeout_ms(&self) -> Option<i32> {
+        self.0.timeout_ms()
+    }
+}
+
+/// Takes the type from a write, so that the controller's mailbox can hold it.
+pub fn erase<R: Write>(request: R) -> Box<dyn AnyWrite>
+where
+    R::Response: Send + 'static,
+{
+    Box::new(Typed(request))
+}
+
+/// Reads a request body; whatever is left over is an error, as in Kafka.
+/// Callers have walked the body's shape first: the decoder itself trusts every length in it.
+fn decode<R: Request>(mut body: Bytes, version: i16) -> anyhow::Result<R> {
+    let request = R::decode(&mut body, version)?;
+    anyhow::ensure!(body.is_empty(), "{} bytes are left over after the request", body.len());
+    Ok(request)
+}
+
+/// Who serves an API.
+#[derive(Clone, Copy)]
+pub enum Kind {
+    /// The published image, on any node.
+    Read(fn(Bytes, i16) -> anyhow::Result<Box<dyn AnyRead>>),
+    /// The controller, on the leader; a follower forwards or refuses.
+    Write(fn(Bytes, i16) -> anyhow::Result<Box<dyn AnyWrite>>),
+    /// `feed`: the metadata log as observers read it.
+    Feed,
+    /// `controller/voters.rs`: raft's own state and membership.
+    Quorum,
+    /// `wire`: the connection itself (ApiVersions, Envelope).
+    Session,
+}
+
+/// One API.
+pub struct Row {
+    /// Kafka's number and name for it.
+    pub key: ApiKey,
+    /// The versions that are answered, and advertised.
+    pub versions: RangeInclusive<i16>,
+    /// Who serves it.
+    pub kind: Kind,
+}
+
+impl Row {
+    const fn of<R: Request>(versions: RangeInclusive<i16>, key: ApiKey, kind: Kind) -> Self {
+        assert!(key as i16 == R::KEY, "the row names another API than its request type");
+        Self { key, versions, kind }
+    }
+}
+
+const fn read<R: Read + Send + 'static>(key: ApiKey, versions: RangeInclusive<i16>) -> Row
+where
+    R::Response: Send + 'static,
+{
+    Row::of::<R>(versions, key, Kind::Read(|body, version| Ok(Box::new(Typed(decode::<R>(body, version)?)))))
+}
+
+const fn write<R: Write>(key: ApiKey, versions: RangeInclusive<i16>) -> Row
+where
+    R::Response: Send + 'static,
+{
+    Row::of::<R>(versions, key, Kind::Write(|body, version| Ok(erase(decode::<R>(body, version)?))))
+}
+
+/// The table: one row per API, in the order of their numbers.
+pub const TABLE: &[Row] = &[];
+
+/// The row of this API, if it is answered at all (in whichever version).
+pub fn find(key: i16) -> Option<&'static Row> {
+    TABLE.iter().find(|row| row.key as i16 == key)
+}

@@ -1,0 +1,3 @@
+//! `yakt`: see README.md.
+
+fn main() {}

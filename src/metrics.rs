@@ -1,0 +1,1 @@
+//! Every counter and gauge by name; handles are passed in, no globals.

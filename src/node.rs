@@ -1,0 +1,1 @@
+//! Assembly: what is started in which order, and stopped.

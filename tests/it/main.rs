@@ -1,0 +1,10 @@
+//! The one integration test binary: it links once.
+
+mod golden;
+mod http;
+mod quorum;
+mod stock;
+mod storage;
+mod story;
+mod tidy;
+mod wire;
