@@ -3,6 +3,7 @@
 //! A rule looks at a [`Ctx`] and gives back values. Nothing here changes anything: records are
 //! written by the controller, soft state changes travel as [`LiveChange`].
 
+pub mod features;
 pub mod live;
 
 use crate::clock::{Dice, Ticks};
