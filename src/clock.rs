@@ -42,9 +42,14 @@ pub struct SystemClock {
 
 impl SystemClock {
     /// Starts counting ticks now.
-    #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the clock")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the one place that reads the clock"
+    )]
     pub fn new() -> Self {
-        Self { origin: Instant::now() }
+        Self {
+            origin: Instant::now(),
+        }
     }
 }
 
@@ -55,9 +60,14 @@ impl Default for SystemClock {
 }
 
 impl Clock for SystemClock {
-    #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the clock")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the one place that reads the clock"
+    )]
     fn now(&self) -> Millis {
-        SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |past| past.as_millis() as Millis)
+        SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |past| past.as_millis() as Millis)
     }
     fn ticks(&self) -> Ticks {
         Ticks(self.origin.elapsed().as_micros() as i64)
@@ -74,7 +84,10 @@ pub struct ManualClock {
 impl ManualClock {
     /// A clock that shows `now` and zero ticks.
     pub fn at(now: Millis) -> Self {
-        Self { now: AtomicI64::new(now), ticks: AtomicI64::new(0) }
+        Self {
+            now: AtomicI64::new(now),
+            ticks: AtomicI64::new(0),
+        }
     }
     /// Lets time pass on both hands.
     pub fn advance_ms(&self, ms: i64) {
@@ -112,7 +125,11 @@ impl Dice {
     }
     /// A number from 0 to `bound` - 1; 0 where `bound` is 0.
     pub fn below(&self, bound: usize) -> usize {
-        if bound == 0 { 0 } else { self.0.borrow_mut().random_range(0..bound) }
+        if bound == 0 {
+            0
+        } else {
+            self.0.borrow_mut().random_range(0..bound)
+        }
     }
     /// A random id as Kafka makes them: version 4, never a reserved one, and its text never begins
     /// with `-`, which command lines would take for an option (`Uuid.randomUuid`, 4.3.1).

@@ -146,15 +146,24 @@ pub struct ConfigResource {
 impl ConfigResource {
     /// The configuration of a topic.
     pub fn topic(name: impl Into<String>) -> Self {
-        Self { kind: ConfigKind::Topic, name: name.into() }
+        Self {
+            kind: ConfigKind::Topic,
+            name: name.into(),
+        }
     }
     /// The configuration of one broker.
     pub fn broker(id: BrokerId) -> Self {
-        Self { kind: ConfigKind::Broker, name: id.0.to_string() }
+        Self {
+            kind: ConfigKind::Broker,
+            name: id.0.to_string(),
+        }
     }
     /// The default for all brokers.
     pub fn cluster() -> Self {
-        Self { kind: ConfigKind::Broker, name: String::new() }
+        Self {
+            kind: ConfigKind::Broker,
+            name: String::new(),
+        }
     }
 }
 
@@ -168,7 +177,11 @@ pub fn base64(id: Uuid) -> impl fmt::Display {
             let bits = self.0.as_u128();
             // 21 digits of six bits, and the last two bits padded with four zeros.
             for place in 0..22 {
-                let six = if place < 21 { bits >> (122 - 6 * place) } else { bits << 4 };
+                let six = if place < 21 {
+                    bits >> (122 - 6 * place)
+                } else {
+                    bits << 4
+                };
                 let digit = DIGITS[(six & 0x3f) as usize];
                 fmt::Write::write_char(f, digit as char)?;
             }
@@ -195,7 +208,11 @@ pub fn parse_base64(text: &str) -> Option<Uuid> {
             _ => return None,
         };
         // The last digit carries only two bits; Java's decoder ignores the rest, and so do we.
-        bits = if place < 21 { bits << 6 | u128::from(six) } else { bits << 2 | u128::from(six >> 4) };
+        bits = if place < 21 {
+            bits << 6 | u128::from(six)
+        } else {
+            bits << 2 | u128::from(six >> 4)
+        };
     }
     Some(Uuid::from_u128(bits))
 }
@@ -206,7 +223,10 @@ mod tests {
 
     #[test]
     fn base64_is_kafkas() {
-        assert_eq!(base64(METADATA_TOPIC_ID).to_string(), "AAAAAAAAAAAAAAAAAAAAAQ");
+        assert_eq!(
+            base64(METADATA_TOPIC_ID).to_string(),
+            "AAAAAAAAAAAAAAAAAAAAAQ"
+        );
         for bits in [0, 1, u128::MAX, 0x0102_0304_0506_0708_1112_1314_1516_1718] {
             let id = Uuid::from_u128(bits);
             assert_eq!(parse_base64(&base64(id).to_string()), Some(id));

@@ -21,23 +21,23 @@
 //! | [`wire`] [`http`] | the two doors: Kafka frames and JSON |
 //! | [`node`] | assembly: what is started in which order, and stopped |
 
-pub mod ids;
 pub mod clock;
+pub mod ids;
+pub mod metrics;
 pub mod refusal;
 pub mod settings;
-pub mod metrics;
 
-pub mod records;
 pub mod image;
+pub mod records;
 
-pub mod rules;
 pub mod api;
+pub mod rules;
 
-pub mod feed;
 pub mod controller;
+pub mod feed;
 pub mod quorum;
 
-pub mod wire;
 pub mod http;
+pub mod wire;
 
 pub mod node;

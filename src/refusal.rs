@@ -22,7 +22,10 @@ impl Refusal {
     /// A refusal with this code and sentence. Prefer a constructor of this file that names the
     /// meaning; add one where it is missing.
     pub fn new(code: ResponseError, text: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, text: text.into() }
+        Self {
+            code,
+            text: text.into(),
+        }
     }
     /// The number on the wire.
     pub fn code(&self) -> i16 {
@@ -36,10 +39,16 @@ impl Refusal {
     pub fn http_status(&self) -> u16 {
         use ResponseError::*;
         match self.code {
-            UnknownTopicOrPartition | UnknownTopicId | BrokerIdNotRegistered | SnapshotNotFound
+            UnknownTopicOrPartition
+            | UnknownTopicId
+            | BrokerIdNotRegistered
+            | SnapshotNotFound
             | ResourceNotFound => 404,
             ClusterAuthorizationFailed | TopicAuthorizationFailed | GroupAuthorizationFailed => 403,
-            NotController | NotLeaderOrFollower | CoordinatorNotAvailable | BrokerNotAvailable
+            NotController
+            | NotLeaderOrFollower
+            | CoordinatorNotAvailable
+            | BrokerNotAvailable
             | ThrottlingQuotaExceeded => 503,
             RequestTimedOut => 504,
             UnknownServerError | KafkaStorageError => 500,
@@ -63,7 +72,10 @@ pub fn not_controller(leader: Option<BrokerId>) -> Refusal {
             ResponseError::NotController,
             format!("The active controller appears to be node {id}."),
         ),
-        None => Refusal::new(ResponseError::NotController, "No controller appears to be active."),
+        None => Refusal::new(
+            ResponseError::NotController,
+            "No controller appears to be active.",
+        ),
     }
 }
 
@@ -78,10 +90,33 @@ pub fn outcome_unknown() -> Refusal {
 
 /// The deadline passed before the request was looked at. Nothing was written.
 pub fn timed_out() -> Refusal {
-    Refusal::new(ResponseError::RequestTimedOut, "The request timed out before it could be started.")
+    Refusal::new(
+        ResponseError::RequestTimedOut,
+        "The request timed out before it could be started.",
+    )
 }
 
 /// The mailbox is full. Nothing was written.
 pub fn overloaded() -> Refusal {
-    Refusal::new(ResponseError::RequestTimedOut, "The controller has too many requests waiting; try again.")
+    Refusal::new(
+        ResponseError::RequestTimedOut,
+        "The controller has too many requests waiting; try again.",
+    )
+}
+
+/// A fault of our own. The log says more.
+pub fn internal() -> Refusal {
+    Refusal::new(
+        ResponseError::UnknownServerError,
+        "The controller failed at this request; its log says why.",
+    )
+}
+
+/// What was asked for cannot be written as a record that every broker can read (a string longer than
+/// 32,767 bytes, a batch over 8 MiB).
+pub fn unencodable(why: &str) -> Refusal {
+    Refusal::new(
+        ResponseError::InvalidRequest,
+        format!("The change cannot be written: {why}."),
+    )
 }

@@ -87,8 +87,11 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        let listener =
-            Endpoint { name: "CONTROLLER".to_owned(), host: "127.0.0.1".to_owned(), port: 9093 };
+        let listener = Endpoint {
+            name: "CONTROLLER".to_owned(),
+            host: "127.0.0.1".to_owned(),
+            port: 9093,
+        };
         Self {
             node_id: BrokerId(3000),
             cluster_id: String::new(),

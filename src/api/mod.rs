@@ -12,6 +12,7 @@ use bytes::{Bytes, BytesMut};
 use kafka_protocol::messages::ApiKey;
 use kafka_protocol::protocol::{Encodable, Request};
 
+use crate::ids::{BrokerEpoch, BrokerId};
 use crate::refusal::Refusal;
 use crate::rules::{Ctx, Decision, View};
 
@@ -33,6 +34,15 @@ pub trait Write: Request + Send + 'static {
     fn timeout_ms(&self) -> Option<i32> {
         None
     }
+    /// The broker that speaks of itself, where it is one: its requests have a mailbox of their own,
+    /// and wait while the controller goes through that broker's partitions.
+    fn broker(&self) -> Option<BrokerId> {
+        None
+    }
+    /// The broker and the epoch it claims, where the request is a sign of life.
+    fn heartbeat(&self) -> Option<(BrokerId, BrokerEpoch)> {
+        None
+    }
 }
 
 /// A [`Read`] without its type.
@@ -49,6 +59,10 @@ pub trait AnyWrite: Send {
     fn refuse(&self, refusal: &Refusal) -> Box<dyn Answer>;
     /// See [`Write::timeout_ms`].
     fn timeout_ms(&self) -> Option<i32>;
+    /// See [`Write::broker`].
+    fn broker(&self) -> Option<BrokerId>;
+    /// See [`Write::heartbeat`].
+    fn heartbeat(&self) -> Option<(BrokerId, BrokerEpoch)>;
 }
 
 /// A response without its type. It is encoded on the connection's task, not in the controller.
@@ -86,13 +100,22 @@ where
     R::Response: Send + 'static,
 {
     fn decide(&self, ctx: &Ctx<'_>) -> Result<Decision<Box<dyn Answer>>, Refusal> {
-        Ok(self.0.decide(ctx)?.map(|response| Box::new(response) as Box<dyn Answer>))
+        Ok(self
+            .0
+            .decide(ctx)?
+            .map(|response| Box::new(response) as Box<dyn Answer>))
     }
     fn refuse(&self, refusal: &Refusal) -> Box<dyn Answer> {
         Box::new(self.0.refuse(refusal))
     }
     fn timeout_ms(&self) -> Option<i32> {
         self.0.timeout_ms()
+    }
+    fn broker(&self) -> Option<BrokerId> {
+        self.0.broker()
+    }
+    fn heartbeat(&self) -> Option<(BrokerId, BrokerEpoch)> {
+        self.0.heartbeat()
     }
 }
 
@@ -108,7 +131,11 @@ where
 /// Callers have walked the body's shape first: the decoder itself trusts every length in it.
 fn decode<R: Request>(mut body: Bytes, version: i16) -> anyhow::Result<R> {
     let request = R::decode(&mut body, version)?;
-    anyhow::ensure!(body.is_empty(), "{} bytes are left over after the request", body.len());
+    anyhow::ensure!(
+        body.is_empty(),
+        "{} bytes are left over after the request",
+        body.len()
+    );
     Ok(request)
 }
 
@@ -139,8 +166,15 @@ pub struct Row {
 
 impl Row {
     const fn of<R: Request>(versions: RangeInclusive<i16>, key: ApiKey, kind: Kind) -> Self {
-        assert!(key as i16 == R::KEY, "the row names another API than its request type");
-        Self { key, versions, kind }
+        assert!(
+            key as i16 == R::KEY,
+            "the row names another API than its request type"
+        );
+        Self {
+            key,
+            versions,
+            kind,
+        }
     }
 }
 
@@ -148,14 +182,22 @@ const fn read<R: Read + Send + 'static>(key: ApiKey, versions: RangeInclusive<i1
 where
     R::Response: Send + 'static,
 {
-    Row::of::<R>(versions, key, Kind::Read(|body, version| Ok(Box::new(Typed(decode::<R>(body, version)?)))))
+    Row::of::<R>(
+        versions,
+        key,
+        Kind::Read(|body, version| Ok(Box::new(Typed(decode::<R>(body, version)?)))),
+    )
 }
 
 const fn write<R: Write>(key: ApiKey, versions: RangeInclusive<i16>) -> Row
 where
     R::Response: Send + 'static,
 {
-    Row::of::<R>(versions, key, Kind::Write(|body, version| Ok(erase(decode::<R>(body, version)?))))
+    Row::of::<R>(
+        versions,
+        key,
+        Kind::Write(|body, version| Ok(erase(decode::<R>(body, version)?))),
+    )
 }
 
 /// The table: one row per API, in the order of their numbers.

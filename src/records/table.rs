@@ -16,15 +16,36 @@ macro_rules! stub {
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct BrokerEndpoint { pub name: String, pub host: String, pub port: u16, pub security_protocol: i16 }
+pub struct BrokerEndpoint {
+    pub name: String,
+    pub host: String,
+    pub port: u16,
+    pub security_protocol: i16,
+}
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct BrokerFeature { pub name: String, pub min_supported_version: i16, pub max_supported_version: i16 }
+pub struct BrokerFeature {
+    pub name: String,
+    pub min_supported_version: i16,
+    pub max_supported_version: i16,
+}
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct ControllerEndpoint { pub name: String, pub host: String, pub port: u16, pub security_protocol: i16 }
+pub struct ControllerEndpoint {
+    pub name: String,
+    pub host: String,
+    pub port: u16,
+    pub security_protocol: i16,
+}
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct ControllerFeature { pub name: String, pub min_supported_version: i16, pub max_supported_version: i16 }
+pub struct ControllerFeature {
+    pub name: String,
+    pub min_supported_version: i16,
+    pub max_supported_version: i16,
+}
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct EntityData { pub entity_type: String, pub entity_name: Option<String> }
+pub struct EntityData {
+    pub entity_type: String,
+    pub entity_name: Option<String>,
+}
 
 stub! {
     0 RegisterBroker RegisterBrokerRecord {

@@ -101,11 +101,20 @@ pub struct Decision<R> {
 impl<R> Decision<R> {
     /// An answer that writes nothing.
     pub fn answer(response: R) -> Self {
-        Self { records: Vec::new(), side: Vec::new(), live: Vec::new(), plan: None, response }
+        Self {
+            records: Vec::new(),
+            side: Vec::new(),
+            live: Vec::new(),
+            plan: None,
+            response,
+        }
     }
     /// These records, then this answer.
     pub fn write(records: Vec<Record>, response: R) -> Self {
-        Self { records, ..Self::answer(response) }
+        Self {
+            records,
+            ..Self::answer(response)
+        }
     }
     /// The same with a change of soft state.
     pub fn with_live(mut self, change: LiveChange) -> Self {
