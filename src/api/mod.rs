@@ -5,11 +5,19 @@
 //! image on the connection's own task; a write goes through the controller's mailbox and is decided
 //! there; the rest name the room that serves them.
 
+mod describe_log_dirs;
+mod list_groups;
+mod list_transactions;
+mod not_here;
+
+#[cfg(test)]
+mod testing;
+
 use std::any::Any;
 use std::ops::RangeInclusive;
 
 use bytes::{Bytes, BytesMut};
-use kafka_protocol::messages::ApiKey;
+use kafka_protocol::messages::*;
 use kafka_protocol::protocol::{Encodable, Request};
 
 use crate::ids::{BrokerEpoch, BrokerId};
@@ -20,6 +28,10 @@ use crate::rules::{Ctx, Decision, View};
 pub trait Read: Request {
     /// The answer. Errors go into the API's own fields.
     fn answer(&self, view: &View<'_>) -> Self::Response;
+    /// Whether the client reads an answer at all. If not, its error is that the connection closes.
+    fn expects_answer(&self) -> bool {
+        true
+    }
 }
 
 /// A request that may write. It is decided on the leader, one after another.
@@ -49,6 +61,8 @@ pub trait Write: Request + Send + 'static {
 pub trait AnyRead: Send {
     /// See [`Read::answer`].
     fn answer(&self, view: &View<'_>) -> Box<dyn Answer>;
+    /// See [`Read::expects_answer`].
+    fn expects_answer(&self) -> bool;
 }
 
 /// A [`Write`] without its type, as it waits in the controller's mailbox.
@@ -92,6 +106,9 @@ where
 {
     fn answer(&self, view: &View<'_>) -> Box<dyn Answer> {
         Box::new(self.0.answer(view))
+    }
+    fn expects_answer(&self) -> bool {
+        self.0.expects_answer()
     }
 }
 
@@ -201,7 +218,37 @@ where
 }
 
 /// The table: one row per API, in the order of their numbers.
-pub const TABLE: &[Row] = &[];
+pub const TABLE: &[Row] = &[
+    read::<ProduceRequest>(ApiKey::Produce, 3..=13),
+    read::<ListOffsetsRequest>(ApiKey::ListOffsets, 1..=10),
+    read::<OffsetCommitRequest>(ApiKey::OffsetCommit, 2..=9),
+    read::<OffsetFetchRequest>(ApiKey::OffsetFetch, 1..=9),
+    read::<JoinGroupRequest>(ApiKey::JoinGroup, 0..=9),
+    read::<HeartbeatRequest>(ApiKey::Heartbeat, 0..=4),
+    read::<LeaveGroupRequest>(ApiKey::LeaveGroup, 0..=5),
+    read::<SyncGroupRequest>(ApiKey::SyncGroup, 0..=5),
+    read::<DescribeGroupsRequest>(ApiKey::DescribeGroups, 0..=6),
+    read::<ListGroupsRequest>(ApiKey::ListGroups, 0..=5),
+    read::<DeleteRecordsRequest>(ApiKey::DeleteRecords, 0..=2),
+    read::<OffsetForLeaderEpochRequest>(ApiKey::OffsetForLeaderEpoch, 2..=4),
+    read::<AddPartitionsToTxnRequest>(ApiKey::AddPartitionsToTxn, 0..=5),
+    read::<AddOffsetsToTxnRequest>(ApiKey::AddOffsetsToTxn, 0..=4),
+    read::<EndTxnRequest>(ApiKey::EndTxn, 0..=5),
+    read::<TxnOffsetCommitRequest>(ApiKey::TxnOffsetCommit, 0..=5),
+    read::<DescribeLogDirsRequest>(ApiKey::DescribeLogDirs, 1..=4),
+    read::<DeleteGroupsRequest>(ApiKey::DeleteGroups, 0..=2),
+    read::<OffsetDeleteRequest>(ApiKey::OffsetDelete, 0..=0),
+    read::<DescribeProducersRequest>(ApiKey::DescribeProducers, 0..=0),
+    read::<DescribeTransactionsRequest>(ApiKey::DescribeTransactions, 0..=0),
+    read::<ListTransactionsRequest>(ApiKey::ListTransactions, 0..=2),
+    read::<ConsumerGroupHeartbeatRequest>(ApiKey::ConsumerGroupHeartbeat, 0..=1),
+    read::<ConsumerGroupDescribeRequest>(ApiKey::ConsumerGroupDescribe, 0..=1),
+    read::<ShareGroupHeartbeatRequest>(ApiKey::ShareGroupHeartbeat, 1..=1),
+    read::<ShareGroupDescribeRequest>(ApiKey::ShareGroupDescribe, 1..=1),
+    read::<DescribeShareGroupOffsetsRequest>(ApiKey::DescribeShareGroupOffsets, 0..=0),
+    read::<AlterShareGroupOffsetsRequest>(ApiKey::AlterShareGroupOffsets, 0..=0),
+    read::<DeleteShareGroupOffsetsRequest>(ApiKey::DeleteShareGroupOffsets, 0..=0),
+];
 
 /// The row of this API, if it is answered at all (in whichever version).
 pub fn find(key: i16) -> Option<&'static Row> {
