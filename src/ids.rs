@@ -79,6 +79,23 @@ pub struct Voter {
     pub endpoints: Vec<Endpoint>,
 }
 
+/// How far a voter or an observer has come, as the leader of the moment knows it. Times are -1 and
+/// the end offset is -1 where unknown; the leader's own row carries the time at which the rows were
+/// gathered (`LeaderState.describeReplicaState`, 4.3.1).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReplicaState {
+    /// Its node id.
+    pub id: BrokerId,
+    /// Its metadata directory; zero if it did not say.
+    pub directory_id: Uuid,
+    /// The end of its log.
+    pub end_offset: Offset,
+    /// When it fetched (or, a voter, acknowledged) last.
+    pub last_fetch_ms: Millis,
+    /// When it last had everything the leader had.
+    pub last_caught_up_ms: Millis,
+}
+
 /// The quorum as this node sees it now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct QuorumView {
@@ -93,6 +110,8 @@ pub struct QuorumView {
     pub active: bool,
     /// The committed uniform voter set.
     pub voters: Arc<Vec<Voter>>,
+    /// Voters and observers with their positions; empty on a node that does not lead.
+    pub replicas: Arc<Vec<ReplicaState>>,
 }
 
 impl QuorumView {

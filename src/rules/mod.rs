@@ -6,6 +6,8 @@
 pub mod features;
 pub mod live;
 
+use std::net::SocketAddr;
+
 use crate::clock::{Dice, Ticks};
 use crate::ids::{BrokerId, Millis, QuorumView};
 use crate::image::Image;
@@ -29,6 +31,9 @@ pub struct Caller {
     pub listener: String,
     /// The client id of the request header.
     pub client_id: Option<String>,
+    /// The address of this node that the request came in by; `None` for HTTP and inside the node.
+    /// It names a node that advertises none, since a wildcard listener has no name of its own.
+    pub local_addr: Option<SocketAddr>,
     /// A broker forwarded it in an Envelope: an admin request on behalf of its client.
     pub forwarded: bool,
 }
@@ -41,6 +46,7 @@ impl Caller {
             host: "127.0.0.1".to_owned(),
             listener: "CONTROLLER".to_owned(),
             client_id: None,
+            local_addr: None,
             forwarded: false,
         }
     }
