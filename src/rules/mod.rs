@@ -5,6 +5,8 @@
 
 pub mod features;
 pub mod live;
+pub mod names;
+pub mod placement;
 
 use std::net::SocketAddr;
 
