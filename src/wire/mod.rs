@@ -1,1 +1,3 @@
 //! The Kafka door: frames in, frames out.
+
+pub mod shapes;
