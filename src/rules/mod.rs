@@ -3,6 +3,7 @@
 //! A rule looks at a [`Ctx`] and gives back values. Nothing here changes anything: records are
 //! written by the controller, soft state changes travel as [`LiveChange`].
 
+pub mod brokers;
 pub mod features;
 pub mod live;
 pub mod names;
@@ -11,7 +12,7 @@ pub mod placement;
 use std::net::SocketAddr;
 
 use crate::clock::{Dice, Ticks};
-use crate::ids::{BrokerId, Millis, QuorumView};
+use crate::ids::{BrokerId, Millis, QuorumView, Uuid};
 use crate::image::Image;
 use crate::image::side::SideChange;
 use crate::records::Record;
@@ -149,14 +150,24 @@ impl<R> Decision<R> {
 /// Work on every partition that a broker touches. It is done in slices, each decided against the
 /// image as it is then, and the last slice writes `last` (the fence, the unregistration, …), so that
 /// a leader that dies midway leaves a silent unfenced broker that its successor finds again.
+///
+/// Made and begun by [`brokers::carry_out`]: a decision that carries a plan holds its first slice in
+/// `records`. The controller goes on with [`brokers::slice`] from `from`, without deciding anything
+/// else before the first slice is proposed, and answers when the last one is committed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
     /// The broker whose partitions are gone through.
     pub broker: BrokerId,
     /// What happens to each of them.
     pub kind: PlanKind,
+    /// For [`PlanKind::DirectoriesOffline`]: which.
+    pub directories: Vec<Uuid>,
     /// Written in the last slice, after all partitions.
     pub last: Vec<Record>,
+    /// Changes of soft state that go with the last slice.
+    pub live: Vec<LiveChange>,
+    /// Where the next slice begins.
+    pub from: brokers::Cursor,
 }
 
 /// What a [`Plan`] does to each partition of its broker.
@@ -164,10 +175,24 @@ pub struct Plan {
 pub enum PlanKind {
     /// Take it out of ISR and leadership: fencing, a restart under a new incarnation.
     Fence,
+    /// The same, and out of the ELR, too: it comes back without what it had acknowledged.
+    UncleanRestart,
     /// Elect it where a partition has no leader.
     Unfence,
     /// Move leadership away, it wants to stop.
     Shutdown,
     /// Take it out of ISR, ELR and leadership for good.
     Unregister,
+    /// Take it out of ISR and leadership where its replica is in a directory that failed.
+    DirectoriesOffline,
+}
+
+impl PlanKind {
+    /// Whether the broker is on its way out as a whole.
+    pub fn is_leaving(self) -> bool {
+        match self {
+            Self::Fence | Self::UncleanRestart | Self::Shutdown | Self::Unregister => true,
+            Self::Unfence | Self::DirectoriesOffline => false,
+        }
+    }
 }
