@@ -131,12 +131,18 @@ impl Record {
     }
 }
 
+/// A change that sets nothing is what is left when a broker's last directory went offline: Kafka
+/// writes the empty directory list as version 2 (`ClusterControlManager.handleDirectoriesOffline`).
 fn version_of_change(change: &BrokerRegistrationChangeRecord) -> i16 {
     if change.cordoned_log_dirs.is_some() {
         3
     } else if !change.log_dirs.is_empty() {
         2
+    } else if change.in_controlled_shutdown != 0 {
+        1
+    } else if change.fenced != 0 {
+        0
     } else {
-        i16::from(change.in_controlled_shutdown != 0)
+        2
     }
 }

@@ -510,7 +510,8 @@ fn metadata_version_decides_the_version() {
         );
     }
     let change = |change: BrokerRegistrationChangeRecord| version(change.into(), 30);
-    assert_eq!(change(registration_change()), 0);
+    assert_eq!(change(BrokerRegistrationChangeRecord { fenced: 1, ..registration_change() }), 0);
+    assert_eq!(change(registration_change()), 2);
     assert_eq!(
         change(BrokerRegistrationChangeRecord {
             in_controlled_shutdown: 1,

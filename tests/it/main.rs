@@ -3,6 +3,7 @@
 mod golden;
 mod http;
 mod quorum;
+mod schemas;
 mod stock;
 mod storage;
 mod story;
