@@ -4,6 +4,8 @@
 //! written by the controller, soft state changes travel as [`LiveChange`].
 
 pub mod brokers;
+pub mod config_keys;
+pub mod configs;
 pub mod features;
 pub mod live;
 pub mod names;

@@ -40,7 +40,7 @@ fn is_legal(byte: u8) -> bool {
 }
 
 /// A name as it may stand in an error message: old protocol versions carry 32,767 bytes at most.
-fn shorten(name: &str) -> String {
+pub(crate) fn shorten(name: &str) -> String {
     match name.char_indices().nth(TOPIC_NAME_CHARS_MAX) {
         Some((end, _)) => format!("{}…", &name[..end]),
         None => name.to_owned(),
