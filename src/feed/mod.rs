@@ -1,5 +1,7 @@
 //! What the outside may see: the committed image, the newest batches, the quorum.
 
+pub mod snapshots;
+
 use crate::ids::QuorumView;
 use crate::image::Image;
 
