@@ -18,12 +18,15 @@ pub struct Metrics {
     apis: Apis,
     heartbeats: Mutex<BTreeMap<BrokerId, Ticks>>,
 
+    /// Kafka connections accepted.
+    pub connections_accepted: Counter,
     /// Kafka connections open now.
     pub connections: Gauge,
     /// Kafka connections closed because of what they sent.
     pub connections_faulted: Counter,
     /// Kafka connections refused or closed for want of a permit.
     pub connections_refused: Counter,
+    connections_closed: [Counter; Closed::ALL.len()],
 
     /// Requests and chores that the controller began (`EventQueueOperationsStartedCount`).
     pub operations_started: Counter,
@@ -73,6 +76,20 @@ impl Metrics {
         let last = self.apis.0.len() - 1;
         &self.apis.0[usize::try_from(key).unwrap_or(last).min(last)]
     }
+    /// Notes that a Kafka connection ended.
+    pub fn connection_closed(&self, why: Closed) {
+        self.connections.add(-1);
+        self.connections_closed[why as usize].inc();
+        match why {
+            Closed::Evicted => self.connections_refused.inc(),
+            _ if why.is_fault() => self.connections_faulted.inc(),
+            _ => {}
+        }
+    }
+    /// How many Kafka connections ended for this reason.
+    pub fn connections_closed(&self, why: Closed) -> u64 {
+        self.connections_closed[why as usize].get()
+    }
     /// Notes a sign of life from a broker.
     pub fn heard_from(&self, broker: BrokerId, at: Ticks) {
         self.heard().insert(broker, at);
@@ -85,6 +102,67 @@ impl Metrics {
         self.heartbeats
             .lock()
             .unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+/// Why a Kafka connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Closed {
+    /// The client closed it.
+    ByClient,
+    /// Reading or writing failed.
+    Io,
+    /// No whole request came for `connections.max.idle.ms`.
+    Idle,
+    /// The listener was full, and of the strangers this one had been silent longest.
+    Evicted,
+    /// The node stops.
+    Stopping,
+    /// The answer is an error, and the client asked for no answer.
+    NoAnswerWanted,
+    /// The node gives no answers now: its quorum does not hear it.
+    NotNow,
+    /// A length below zero or above the longest frame.
+    FrameLength,
+    /// The request header cannot be read.
+    Header,
+    /// No API has this number.
+    UnknownApi,
+    /// The API is not answered, or not in this version.
+    UnsupportedVersion,
+    /// The body is not a request of its API and version.
+    Malformed,
+    /// Big requests of all connections together would take too much memory.
+    Memory,
+    /// A peer's frame was refused.
+    Peer,
+    /// An answer panicked or could not be encoded.
+    Failed,
+}
+
+impl Closed {
+    /// All reasons, in the order of their numbers.
+    pub const ALL: [Self; 15] = [
+        Self::ByClient,
+        Self::Io,
+        Self::Idle,
+        Self::Evicted,
+        Self::Stopping,
+        Self::NoAnswerWanted,
+        Self::NotNow,
+        Self::FrameLength,
+        Self::Header,
+        Self::UnknownApi,
+        Self::UnsupportedVersion,
+        Self::Malformed,
+        Self::Memory,
+        Self::Peer,
+        Self::Failed,
+    ];
+
+    /// Whether what the client sent was the reason.
+    pub fn is_fault(self) -> bool {
+        self as usize >= Self::FrameLength as usize
     }
 }
 
@@ -265,6 +343,18 @@ mod tests {
             let error = timer.quantile_ms(share) / (share * 1000.0) - 1.0;
             assert!((-0.01..0.13).contains(&error), "{share}: off by {error}");
         }
+    }
+
+    #[test]
+    fn every_reason_has_its_own_place() {
+        let metrics = Metrics::default();
+        for (place, why) in Closed::ALL.into_iter().enumerate() {
+            assert_eq!(why as usize, place);
+            metrics.connection_closed(why);
+            assert_eq!(metrics.connections_closed(why), 1);
+        }
+        assert_eq!(metrics.connections_faulted.get(), 8);
+        assert_eq!(metrics.connections_refused.get(), 1);
     }
 
     #[test]

@@ -537,6 +537,42 @@ pub(super) static SHAPES: &[Shape] = &[
         structs("topics", &[string("name")]), int32("response_partition_limit"),
         structure("cursor", &[string("topic_name"), int32("partition_index")]).nullable(),
     ]),
+    Shape::of(ApiKey::ShareGroupHeartbeat, 1, &[
+        string("group_id"), string("member_id"), int32("member_epoch"),
+        string("rack_id").nullable(), array("subscribed_topic_names", STRING).nullable(),
+    ]),
+    Shape::of(ApiKey::ShareGroupDescribe, 1, &[
+        array("group_ids", STRING), boolean("include_authorized_operations"),
+    ]),
+    Shape::of(ApiKey::ShareFetch, 1, &[
+        string("group_id").nullable(), string("member_id").nullable(),
+        int32("share_session_epoch"), int32("max_wait_ms"), int32("min_bytes"),
+        int32("max_bytes"), int32("max_records"), int32("batch_size"),
+        int8("share_acquire_mode").since(2), boolean("is_renew_ack").since(2),
+        structs("topics", &[
+            uuid("topic_id"),
+            structs("partitions", &[
+                int32("partition_index"),
+                structs("acknowledgement_batches", &[
+                    int64("first_offset"), int64("last_offset"), array("acknowledge_types", INT8),
+                ]),
+            ]),
+        ]),
+        structs("forgotten_topics_data", &[uuid("topic_id"), array("partitions", INT32)]),
+    ]),
+    Shape::of(ApiKey::ShareAcknowledge, 1, &[
+        string("group_id").nullable(), string("member_id").nullable(),
+        int32("share_session_epoch"), boolean("is_renew_ack").since(2),
+        structs("topics", &[
+            uuid("topic_id"),
+            structs("partitions", &[
+                int32("partition_index"),
+                structs("acknowledgement_batches", &[
+                    int64("first_offset"), int64("last_offset"), array("acknowledge_types", INT8),
+                ]),
+            ]),
+        ]),
+    ]),
     Shape::of(ApiKey::AddRaftVoter, 0, &[
         string("cluster_id").nullable(), int32("timeout_ms"), int32("voter_id"),
         uuid("voter_directory_id"),
@@ -553,5 +589,21 @@ pub(super) static SHAPES: &[Shape] = &[
         structure("k_raft_version_feature", &[
             int16("min_supported_version"), int16("max_supported_version"),
         ]),
+    ]),
+    Shape::of(ApiKey::DescribeShareGroupOffsets, 0, &[
+        structs("groups", &[
+            string("group_id"),
+            structs("topics", &[string("topic_name"), array("partitions", INT32)]).nullable(),
+        ]),
+    ]),
+    Shape::of(ApiKey::AlterShareGroupOffsets, 0, &[
+        string("group_id"),
+        structs("topics", &[
+            string("topic_name"),
+            structs("partitions", &[int32("partition_index"), int64("start_offset")]),
+        ]),
+    ]),
+    Shape::of(ApiKey::DeleteShareGroupOffsets, 0, &[
+        string("group_id"), structs("topics", &[string("topic_name")]),
     ]),
 ];

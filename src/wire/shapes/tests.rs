@@ -84,7 +84,12 @@ codecs! {
     ControllerRegistration ControllerRegistrationRequest
     AssignReplicasToDirs AssignReplicasToDirsRequest
     ListConfigResources ListConfigResourcesRequest
-    DescribeTopicPartitions DescribeTopicPartitionsRequest  AddRaftVoter AddRaftVoterRequest
+    DescribeTopicPartitions DescribeTopicPartitionsRequest
+    ShareGroupHeartbeat ShareGroupHeartbeatRequest  ShareGroupDescribe ShareGroupDescribeRequest
+    ShareFetch ShareFetchRequest  ShareAcknowledge ShareAcknowledgeRequest
+    DescribeShareGroupOffsets DescribeShareGroupOffsetsRequest
+    AlterShareGroupOffsets AlterShareGroupOffsetsRequest
+    DeleteShareGroupOffsets DeleteShareGroupOffsetsRequest  AddRaftVoter AddRaftVoterRequest
     RemoveRaftVoter RemoveRaftVoterRequest  UpdateRaftVoter UpdateRaftVoterRequest
 }
 
@@ -248,6 +253,17 @@ fn the_table_is_in_order_and_agrees_about_flexible_versions() {
                 shape.key
             );
         }
+    }
+}
+
+#[test]
+fn every_row_of_the_api_table_has_a_shape() {
+    for row in crate::api::TABLE {
+        assert!(
+            find(row.key).is_some(),
+            "{:?} is answered and has no shape",
+            row.key
+        );
     }
 }
 
