@@ -19,7 +19,8 @@
 //! | [`controller`] | the leader's loop: one decision after another, answers when committed |
 //! | [`quorum`] | openraft and fjall: replication, the log on disk, snapshots |
 //! | [`wire`] [`http`] | the two doors: Kafka frames and JSON |
-//! | [`node`] | assembly: what is started in which order, and stopped |
+//! | [`format`] | what stands in a data directory before the first start |
+//! | [`node`] [`cli`] | assembly: what is started in which order, and stopped; the command line |
 
 pub mod clock;
 pub mod ids;
@@ -33,6 +34,8 @@ pub mod records;
 pub mod api;
 pub mod rules;
 
+pub mod format;
+
 pub mod controller;
 pub mod feed;
 pub mod quorum;
@@ -40,4 +43,5 @@ pub mod quorum;
 pub mod http;
 pub mod wire;
 
+pub mod cli;
 pub mod node;

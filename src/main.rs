@@ -1,3 +1,7 @@
 //! `yakt`: see README.md.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    yakt::cli::main()
+}
