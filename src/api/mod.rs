@@ -5,9 +5,17 @@
 //! image on the connection's own task; a write goes through the controller's mailbox and is decided
 //! there; the rest name the room that serves them.
 
+mod authorized;
+mod describe_client_quotas;
+mod describe_cluster;
+mod describe_delegation_token;
 mod describe_log_dirs;
+mod describe_quorum;
+mod describe_topic_partitions;
+mod describe_user_scram_credentials;
 mod list_groups;
 mod list_transactions;
+mod metadata;
 mod not_here;
 
 #[cfg(test)]
@@ -225,6 +233,7 @@ where
 pub const TABLE: &[Row] = &[
     read::<ProduceRequest>(ApiKey::Produce, 3..=13),
     read::<ListOffsetsRequest>(ApiKey::ListOffsets, 1..=10),
+    read::<MetadataRequest>(ApiKey::Metadata, 0..=13),
     read::<OffsetCommitRequest>(ApiKey::OffsetCommit, 2..=9),
     read::<OffsetFetchRequest>(ApiKey::OffsetFetch, 1..=9),
     read::<JoinGroupRequest>(ApiKey::JoinGroup, 0..=9),
@@ -240,13 +249,19 @@ pub const TABLE: &[Row] = &[
     read::<EndTxnRequest>(ApiKey::EndTxn, 0..=5),
     read::<TxnOffsetCommitRequest>(ApiKey::TxnOffsetCommit, 0..=5),
     read::<DescribeLogDirsRequest>(ApiKey::DescribeLogDirs, 1..=4),
+    read::<DescribeDelegationTokenRequest>(ApiKey::DescribeDelegationToken, 1..=3),
     read::<DeleteGroupsRequest>(ApiKey::DeleteGroups, 0..=2),
     read::<OffsetDeleteRequest>(ApiKey::OffsetDelete, 0..=0),
+    read::<DescribeClientQuotasRequest>(ApiKey::DescribeClientQuotas, 0..=1),
+    read::<DescribeUserScramCredentialsRequest>(ApiKey::DescribeUserScramCredentials, 0..=0),
+    read::<DescribeQuorumRequest>(ApiKey::DescribeQuorum, 0..=2),
+    read::<DescribeClusterRequest>(ApiKey::DescribeCluster, 0..=2),
     read::<DescribeProducersRequest>(ApiKey::DescribeProducers, 0..=0),
     read::<DescribeTransactionsRequest>(ApiKey::DescribeTransactions, 0..=0),
     read::<ListTransactionsRequest>(ApiKey::ListTransactions, 0..=2),
     read::<ConsumerGroupHeartbeatRequest>(ApiKey::ConsumerGroupHeartbeat, 0..=1),
     read::<ConsumerGroupDescribeRequest>(ApiKey::ConsumerGroupDescribe, 0..=1),
+    read::<DescribeTopicPartitionsRequest>(ApiKey::DescribeTopicPartitions, 0..=0),
     read::<ShareGroupHeartbeatRequest>(ApiKey::ShareGroupHeartbeat, 1..=1),
     read::<ShareGroupDescribeRequest>(ApiKey::ShareGroupDescribe, 1..=1),
     read::<DescribeShareGroupOffsetsRequest>(ApiKey::DescribeShareGroupOffsets, 0..=0),

@@ -9,6 +9,7 @@ pub mod configs;
 pub mod features;
 pub mod live;
 pub mod names;
+pub mod nodes;
 pub mod placement;
 
 use std::net::SocketAddr;

@@ -47,6 +47,16 @@ pub(crate) fn shorten(name: &str) -> String {
     }
 }
 
+/// Whether Kafka keeps a topic of this name for itself (`Topic.isInternal`, 4.3.1).
+pub fn is_internal(name: &str) -> bool {
+    [
+        "__consumer_offsets",
+        "__transaction_state",
+        "__share_group_state",
+    ]
+    .contains(&name)
+}
+
 /// Whether the name holds one of the two characters that metrics cannot tell apart.
 pub fn has_collision_chars(name: &str) -> bool {
     name.bytes().any(is_ambiguous)
