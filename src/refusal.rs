@@ -4,10 +4,11 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::ops::RangeInclusive;
 
 use kafka_protocol::error::ResponseError;
 
-use crate::ids::BrokerId;
+use crate::ids::{BrokerEpoch, BrokerId, PartitionIndex, Uuid, base64};
 
 /// An expected "no": the client sees the code and the sentence in the API's own error field.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -118,5 +119,172 @@ pub fn unencodable(why: &str) -> Refusal {
     Refusal::new(
         ResponseError::InvalidRequest,
         format!("The change cannot be written: {why}."),
+    )
+}
+
+/// A broker speaks of itself that is not registered.
+pub fn no_registration(broker: BrokerId) -> Refusal {
+    Refusal::new(
+        ResponseError::StaleBrokerEpoch,
+        format!("No broker registration found for broker id {}", broker.0),
+    )
+}
+
+/// A broker speaks of itself in an epoch that is over, or that never was.
+pub fn stale_broker_epoch(current: BrokerEpoch, claimed: BrokerEpoch) -> Refusal {
+    Refusal::new(
+        ResponseError::StaleBrokerEpoch,
+        format!("Expected broker epoch {current}, but got broker epoch {claimed}"),
+    )
+}
+
+/// The broker that is spoken of does not exist.
+pub fn broker_id_not_registered(broker: BrokerId) -> Refusal {
+    Refusal::new(
+        ResponseError::BrokerIdNotRegistered,
+        format!("Broker ID {} is not currently registered", broker.0),
+    )
+}
+
+/// A broker or a tool of another cluster came here.
+pub fn inconsistent_cluster_id(ours: &str, theirs: &str) -> Refusal {
+    Refusal::new(
+        ResponseError::InconsistentClusterId,
+        format!("Expected cluster ID {ours}, but got cluster ID {theirs}"),
+    )
+}
+
+/// Another process carries this broker id, and was heard from within its session.
+pub fn duplicate_broker_registration() -> Refusal {
+    Refusal::new(
+        ResponseError::DuplicateBrokerRegistration,
+        "Another broker is registered with that broker id. If the broker was recently restarted \
+         this should self-resolve once its session is over.",
+    )
+}
+
+/// A broker cannot be registered like this.
+pub fn invalid_registration(why: impl Into<Cow<'static, str>>) -> Refusal {
+    Refusal::new(ResponseError::InvalidRegistration, why)
+}
+
+/// A broker carries the id of a node of the quorum. Node ids and broker ids are one space: a broker
+/// whose id is the leader's ends itself.
+pub fn id_of_a_voter(id: BrokerId) -> Refusal {
+    let id = id.0;
+    invalid_registration(format!(
+        "Broker id {id} belongs to controller {id}; a broker needs an id that no controller has."
+    ))
+}
+
+/// The finalized metadata.version, or the caller's software, is too old or too new for this.
+pub fn unsupported_version(why: impl Into<Cow<'static, str>>) -> Refusal {
+    Refusal::new(ResponseError::UnsupportedVersion, why)
+}
+
+/// The request contradicts itself or the protocol.
+pub fn invalid_request(why: impl Into<Cow<'static, str>>) -> Refusal {
+    Refusal::new(ResponseError::InvalidRequest, why)
+}
+
+/// This broker's partitions are being gone through; the request may be sent again a little later.
+pub fn broker_is_busy(broker: BrokerId) -> Refusal {
+    Refusal::new(
+        ResponseError::RequestTimedOut,
+        format!(
+            "The partitions of broker {} are still being moved; try again.",
+            broker.0
+        ),
+    )
+}
+
+/// One request asks for more records than one batch may hold.
+pub fn too_many_records() -> Refusal {
+    Refusal::new(
+        ResponseError::PolicyViolation,
+        "Unable to perform excessively large batch operation.",
+    )
+}
+
+/// There is no producer id left to give.
+pub fn producer_ids_exhausted() -> Refusal {
+    Refusal::new(
+        ResponseError::UnknownServerError,
+        "All producer ids have been given out.",
+    )
+}
+
+/// ZooKeeper's time is over.
+pub fn no_zookeeper_brokers() -> Refusal {
+    Refusal::new(
+        ResponseError::BrokerIdNotRegistered,
+        "Controller does not support registering ZK brokers.",
+    )
+}
+
+/// A log directory is another broker's.
+pub fn directory_taken(by: BrokerId, id: Uuid) -> Refusal {
+    invalid_registration(format!(
+        "Broker {} is already registered with directory {}",
+        by.0,
+        base64(id)
+    ))
+}
+
+/// A broker does not support a feature at the level on which the cluster works.
+pub fn feature_out_of_range(name: &str, level: i16, range: &RangeInclusive<i16>) -> Refusal {
+    unsupported_version(format!(
+        "Unable to register because the broker does not support finalized version {level} of \
+         {name}. The broker wants a version between {} and {}, inclusive.",
+        range.start(),
+        range.end()
+    ))
+}
+
+/// Groups and transactions are coordinated by brokers.
+pub fn not_coordinator() -> Refusal {
+    Refusal::new(
+        ResponseError::NotCoordinator,
+        "This node coordinates no group or transaction.",
+    )
+}
+
+/// A topic of this name does not exist.
+pub fn no_such_topic(name: &str) -> Refusal {
+    Refusal::new(
+        ResponseError::UnknownTopicOrPartition,
+        format!("No such topic as {name}"),
+    )
+}
+
+/// The topic has no partition of this number.
+pub fn no_such_partition(topic: &str, index: PartitionIndex) -> Refusal {
+    Refusal::new(
+        ResponseError::UnknownTopicOrPartition,
+        format!("No such partition as {topic}-{index}"),
+    )
+}
+
+/// The partition is led as wanted.
+pub fn election_not_needed() -> Refusal {
+    Refusal::new(
+        ResponseError::ElectionNotNeeded,
+        "Leader election not needed for topic partition.",
+    )
+}
+
+/// The first replica is not in sync or not alive.
+pub fn preferred_leader_not_available() -> Refusal {
+    Refusal::new(
+        ResponseError::PreferredLeaderNotAvailable,
+        "The preferred leader was not available.",
+    )
+}
+
+/// No replica is alive that could lead.
+pub fn eligible_leaders_not_available() -> Refusal {
+    Refusal::new(
+        ResponseError::EligibleLeadersNotAvailable,
+        "Eligible topic partition leaders are not available.",
     )
 }

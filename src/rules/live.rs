@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::PlanKind;
 use crate::clock::Ticks;
 use crate::ids::{BrokerEpoch, BrokerId, Offset};
+use crate::image::Image;
 
 /// What the leader knows of its brokers beyond the records.
 #[derive(Clone, Debug, Default)]
@@ -102,6 +103,23 @@ pub enum LiveChange {
 }
 
 impl Live {
+    /// The soft state of a new leader, or of one that had to begin again: every unfenced broker was
+    /// just heard from, so that a fail-over fences nobody. Fenced ones have no session until they
+    /// send a heartbeat.
+    pub fn begin(image: &Image, now: Ticks) -> Self {
+        let mut live = Self::default();
+        for broker in image
+            .brokers()
+            .filter(|broker| !image.is_sessionless(broker.id))
+        {
+            live.register(broker.id, broker.epoch);
+            if !broker.fenced {
+                live.touch(broker.id, broker.epoch, now);
+            }
+        }
+        live
+    }
+
     /// Makes one change.
     pub fn apply(&mut self, change: LiveChange) {
         match change {

@@ -3,14 +3,20 @@
 //! A rule looks at a [`Ctx`] and gives back values. Nothing here changes anything: records are
 //! written by the controller, soft state changes travel as [`LiveChange`].
 
+pub mod bootstrap;
 pub mod brokers;
 pub mod config_keys;
 pub mod configs;
+pub mod election;
+pub mod electorate;
 pub mod features;
 pub mod live;
 pub mod names;
 pub mod nodes;
 pub mod placement;
+pub mod reassignment;
+#[cfg(test)]
+pub(crate) mod scene;
 
 use std::net::SocketAddr;
 
