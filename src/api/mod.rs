@@ -5,7 +5,13 @@
 //! image on the connection's own task; a write goes through the controller's mailbox and is decided
 //! there; the rest name the room that serves them.
 
+mod allocate_producer_ids;
+mod alter_partition;
+mod assign_replicas_to_dirs;
 mod authorized;
+mod broker_heartbeat;
+mod broker_registration;
+mod controller_registration;
 mod describe_client_quotas;
 mod describe_cluster;
 mod describe_delegation_token;
@@ -13,10 +19,13 @@ mod describe_log_dirs;
 mod describe_quorum;
 mod describe_topic_partitions;
 mod describe_user_scram_credentials;
+mod elect_leaders;
+mod init_producer_id;
 mod list_groups;
 mod list_transactions;
 mod metadata;
 mod not_here;
+mod unregister_broker;
 
 #[cfg(test)]
 mod testing;
@@ -243,6 +252,7 @@ pub const TABLE: &[Row] = &[
     read::<DescribeGroupsRequest>(ApiKey::DescribeGroups, 0..=6),
     read::<ListGroupsRequest>(ApiKey::ListGroups, 0..=5),
     read::<DeleteRecordsRequest>(ApiKey::DeleteRecords, 0..=2),
+    write::<InitProducerIdRequest>(ApiKey::InitProducerId, 0..=5),
     read::<OffsetForLeaderEpochRequest>(ApiKey::OffsetForLeaderEpoch, 2..=4),
     read::<AddPartitionsToTxnRequest>(ApiKey::AddPartitionsToTxn, 0..=5),
     read::<AddOffsetsToTxnRequest>(ApiKey::AddOffsetsToTxn, 0..=4),
@@ -251,16 +261,24 @@ pub const TABLE: &[Row] = &[
     read::<DescribeLogDirsRequest>(ApiKey::DescribeLogDirs, 1..=4),
     read::<DescribeDelegationTokenRequest>(ApiKey::DescribeDelegationToken, 1..=3),
     read::<DeleteGroupsRequest>(ApiKey::DeleteGroups, 0..=2),
+    write::<ElectLeadersRequest>(ApiKey::ElectLeaders, 0..=2),
     read::<OffsetDeleteRequest>(ApiKey::OffsetDelete, 0..=0),
     read::<DescribeClientQuotasRequest>(ApiKey::DescribeClientQuotas, 0..=1),
     read::<DescribeUserScramCredentialsRequest>(ApiKey::DescribeUserScramCredentials, 0..=0),
     read::<DescribeQuorumRequest>(ApiKey::DescribeQuorum, 0..=2),
+    write::<AlterPartitionRequest>(ApiKey::AlterPartition, 2..=3),
     read::<DescribeClusterRequest>(ApiKey::DescribeCluster, 0..=2),
     read::<DescribeProducersRequest>(ApiKey::DescribeProducers, 0..=0),
+    write::<BrokerRegistrationRequest>(ApiKey::BrokerRegistration, 0..=4),
+    write::<BrokerHeartbeatRequest>(ApiKey::BrokerHeartbeat, 0..=2),
+    write::<UnregisterBrokerRequest>(ApiKey::UnregisterBroker, 0..=0),
     read::<DescribeTransactionsRequest>(ApiKey::DescribeTransactions, 0..=0),
     read::<ListTransactionsRequest>(ApiKey::ListTransactions, 0..=2),
+    write::<AllocateProducerIdsRequest>(ApiKey::AllocateProducerIds, 0..=0),
     read::<ConsumerGroupHeartbeatRequest>(ApiKey::ConsumerGroupHeartbeat, 0..=1),
     read::<ConsumerGroupDescribeRequest>(ApiKey::ConsumerGroupDescribe, 0..=1),
+    write::<ControllerRegistrationRequest>(ApiKey::ControllerRegistration, 0..=0),
+    write::<AssignReplicasToDirsRequest>(ApiKey::AssignReplicasToDirs, 0..=0),
     read::<DescribeTopicPartitionsRequest>(ApiKey::DescribeTopicPartitions, 0..=0),
     read::<ShareGroupHeartbeatRequest>(ApiKey::ShareGroupHeartbeat, 1..=1),
     read::<ShareGroupDescribeRequest>(ApiKey::ShareGroupDescribe, 1..=1),

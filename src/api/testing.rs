@@ -1,17 +1,20 @@
-//! What the tests of reads share: a world to ask in, and a check that the answer can be encoded.
+//! What the tests of APIs share: a world to read from, how a scene is asked, and a check that the
+//! answer can be encoded.
 
 use std::sync::Arc;
 
-use kafka_protocol::protocol::{Decodable, Encodable};
+use kafka_protocol::protocol::{Decodable, Encodable, Message};
 
-use crate::api::Read;
+use crate::api::{Read, Write};
 use crate::ids::{BrokerId, Endpoint, QuorumView, Uuid, Voter};
 use crate::image::Image;
 use crate::records::{
     BrokerEndpoint, BrokerRegistrationChangeRecord, PartitionRecord, Record, RegisterBrokerRecord,
     TopicRecord,
 };
-use crate::rules::{Caller, View};
+use crate::refusal::Refusal;
+use crate::rules::scene::Scene;
+use crate::rules::{Caller, Decision, View};
 use crate::settings::Settings;
 
 /// Everything that a read looks at: an empty image in a quorum of one, asked on `CONTROLLER`.
@@ -166,4 +169,29 @@ pub(crate) fn partition(topic: u128, index: i32, replicas: &[i32]) -> Record {
         ..PartitionRecord::default()
     }
     .into()
+}
+
+impl Scene {
+    /// What is decided about this request, without doing it.
+    pub(crate) fn ask<R: Write>(
+        &self,
+        request: &R,
+        version: i16,
+    ) -> Result<Decision<R::Response>, Refusal> {
+        request.decide(&self.ctx(version))
+    }
+
+    /// Sends a request and gives the answer as a client of this version decodes it.
+    pub(crate) fn tell<R: Write>(&mut self, request: &R, version: i16) -> R::Response {
+        let response = match self.ask(request, version) {
+            Ok(decision) => self.apply(decision),
+            Err(refusal) => request.refuse(&refusal),
+        };
+        let known = version.min(R::Response::VERSIONS.max);
+        let mut bytes = bytes::BytesMut::new();
+        response
+            .encode(&mut bytes, known)
+            .expect("the answer can be said in this version");
+        R::Response::decode(&mut bytes.freeze(), known).expect("and read by a client")
+    }
 }
