@@ -240,6 +240,16 @@ impl Cluster {
         Ok(())
     }
 
+    /// A snapshot knows where a broker registered, its record does not.
+    pub(super) fn set_registered_at(&mut self, id: BrokerId, registered_at: Offset) {
+        if let Some(broker) = self.brokers.get_mut(&id) {
+            *broker = Arc::new(Broker {
+                registered_at,
+                ..Broker::clone(broker)
+            });
+        }
+    }
+
     fn expect(&self, id: BrokerId, epoch: BrokerEpoch) -> Result<Arc<Broker>, ApplyError> {
         let broker = self.brokers.get(&id).ok_or(ApplyError::UnknownBroker(id))?;
         if broker.epoch != epoch {

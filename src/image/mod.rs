@@ -14,7 +14,8 @@
 //! | [`topics`] [`partition`] [`views`] | topics and partitions: what records do, and how others see them |
 //! | [`rows`] [`pvec`] [`interner`] [`shards`] [`by_broker`] | how a million of them fit in 50 MB |
 //! | [`side`] | what Kafka's records cannot say |
-//! | [`changes`] [`times`] [`snapshot`] | since when, and out and in again |
+//! | [`changes`] [`times`] | what changed since when |
+//! | [`snapshot`] [`side_file`] | out and in again |
 //!
 //! The image knows nothing of requests, clocks, tasks or JSON.
 
@@ -26,6 +27,7 @@ pub mod features;
 pub mod keyed;
 pub mod partition;
 pub mod side;
+pub mod snapshot;
 pub mod views;
 
 mod by_broker;
@@ -33,8 +35,12 @@ mod interner;
 mod pvec;
 mod rows;
 mod shards;
+mod side_file;
 mod times;
 mod topics;
+
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::sync::Arc;
@@ -55,6 +61,7 @@ pub use features::Features;
 pub use keyed::{QuotaEntity, Quotas, Stamped};
 pub use partition::Partition;
 pub use side::{BrokerStatus, Incarnation, ProducerBlock};
+pub use snapshot::Loader;
 pub use topics::Counts;
 pub use views::{Brokers, Cursor, Directories, PartitionView, TopicView};
 

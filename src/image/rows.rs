@@ -139,24 +139,30 @@ impl Shape<'_> {
             leader: partition.leader,
         }
     }
+
+    /// Everybody the partition names, once, in the order of ids.
+    pub(super) fn members(&self) -> Vec<BrokerId> {
+        let lists = [self.replicas, self.isr, self.elr, self.last_known_elr];
+        let mut all: Vec<BrokerId> = lists.concat();
+        all.extend(self.leader);
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
 }
 
 /// Gives a number to every broker and directory of this shape that has none yet, as far as numbers
-/// go.
+/// go. Also to strangers in its lists: whoever is numbered later must find all they are named in.
 pub(super) fn number(interner: &mut Interner, shape: &Shape<'_>) {
-    for (at, id) in shape.replicas.iter().enumerate() {
-        let Some(broker) = interner.find(*id).or_else(|| interner.add(*id)) else {
-            return;
-        };
-        let directory = shape.directories.get(at).copied().unwrap_or_default();
-        if interner.find_directory(broker, directory).is_none() {
-            interner.add_directory(broker, directory);
-        }
+    for id in shape.members() {
+        let _ = interner.find(id).or_else(|| interner.add(id));
     }
-    if let Some(leader) = shape.leader
-        && interner.find(leader).is_none()
-    {
-        interner.add(leader);
+    for (id, directory) in shape.replicas.iter().zip(shape.directories) {
+        if let Some(broker) = interner.find(*id)
+            && interner.find_directory(broker, *directory).is_none()
+        {
+            interner.add_directory(broker, *directory);
+        }
     }
 }
 

@@ -345,7 +345,7 @@ impl Topics {
         let unnumbered = number.is_none().then(|| self.wide.range(from..));
         let unnumbered = unnumbered.into_iter().flatten();
         let unnumbered =
-            unnumbered.filter(move |(_, it)| members(&Shape::of(it)).any(|id| id == broker));
+            unnumbered.filter(move |(_, it)| Shape::of(it).members().contains(&broker));
         let indexed = indexed.into_iter().flat_map(move |on| on.slots(from));
         indexed.chain(unnumbered.map(|(slot, _)| *slot))
     }
@@ -528,17 +528,17 @@ impl Topics {
         let Some(row) = self.rows.edit(topic, Offset::MIN) else {
             return;
         };
-        let fits = index as u32 == row.count && (row.count == 0 || row.first + row.count == slot);
         let (before, count) = (*row, row.count);
         row.count += 1;
-        if before.first != TopicRow::SPLIT && fits {
-            row.first = if count == 0 { slot } else { before.first };
+        let is_whole = before.first != TopicRow::SPLIT;
+        if is_whole && index as u32 == count && (count == 0 || before.first + count == slot) {
+            row.first = slot - count;
             return;
         }
         row.first = TopicRow::SPLIT;
         let runs = self.split.entry(topic).or_default();
         let runs = Arc::make_mut(runs);
-        if before.first != TopicRow::SPLIT && count > 0 {
+        if is_whole && count > 0 {
             runs.push(Run {
                 index: 0,
                 slot: before.first,
@@ -569,8 +569,7 @@ impl Topics {
         let (leader, preferred) = match self.wide.get(&slot) {
             Some(wide) => {
                 let wide = wide.clone();
-                let shape = Shape::of(&wide);
-                for id in members(&shape) {
+                for id in Shape::of(&wide).members() {
                     self.index(
                         id,
                         slot,
@@ -645,18 +644,4 @@ fn tally(count: &mut usize, counts: bool, present: bool) {
     } else {
         *count - usize::from(counts)
     };
-}
-
-/// Everybody a partition names, once.
-fn members<'a>(shape: &Shape<'a>) -> impl Iterator<Item = BrokerId> + use<'a> {
-    let lists = [shape.replicas, shape.isr, shape.elr, shape.last_known_elr];
-    let mut all: Vec<BrokerId> = lists
-        .into_iter()
-        .flatten()
-        .copied()
-        .chain(shape.leader)
-        .collect();
-    all.sort_unstable();
-    all.dedup();
-    all.into_iter()
 }
