@@ -288,3 +288,37 @@ pub fn eligible_leaders_not_available() -> Refusal {
         "Eligible topic partition leaders are not available.",
     )
 }
+
+/// A topic of this name exists.
+pub fn topic_exists(name: &str) -> Refusal {
+    Refusal::new(
+        ResponseError::TopicAlreadyExists,
+        format!("Topic '{name}' already exists."),
+    )
+}
+
+/// No topic has this name.
+pub fn unknown_topic() -> Refusal {
+    Refusal::new(
+        ResponseError::UnknownTopicOrPartition,
+        "This server does not host this topic-partition.",
+    )
+}
+
+/// No topic has this id.
+pub fn unknown_topic_id() -> Refusal {
+    Refusal::new(
+        ResponseError::UnknownTopicId,
+        "This server does not host this topic ID.",
+    )
+}
+
+/// One request names a topic twice; neither is looked at.
+pub fn duplicate_topic_name() -> Refusal {
+    Refusal::new(ResponseError::InvalidRequest, "Duplicate topic name.")
+}
+
+/// A configuration key is unknown, or its value is none that it takes.
+pub fn invalid_config(why: impl Into<Cow<'static, str>>) -> Refusal {
+    Refusal::new(ResponseError::InvalidConfig, why)
+}

@@ -6,21 +6,28 @@
 //! there; the rest name the room that serves them.
 
 mod allocate_producer_ids;
+mod alter_configs;
 mod alter_partition;
 mod assign_replicas_to_dirs;
 mod authorized;
 mod broker_heartbeat;
 mod broker_registration;
 mod controller_registration;
+mod create_partitions;
+mod create_topics;
+mod delete_topics;
 mod describe_client_quotas;
 mod describe_cluster;
+mod describe_configs;
 mod describe_delegation_token;
 mod describe_log_dirs;
 mod describe_quorum;
 mod describe_topic_partitions;
 mod describe_user_scram_credentials;
 mod elect_leaders;
+mod incremental_alter_configs;
 mod init_producer_id;
+mod list_config_resources;
 mod list_groups;
 mod list_transactions;
 mod metadata;
@@ -35,7 +42,7 @@ use std::ops::RangeInclusive;
 
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::messages::*;
-use kafka_protocol::protocol::{Encodable, Message, Request};
+use kafka_protocol::protocol::{Encodable, Message, Request, StrBytes};
 
 use crate::ids::{BrokerEpoch, BrokerId};
 use crate::refusal::Refusal;
@@ -177,6 +184,11 @@ fn known<M: Message>(version: i16) -> i16 {
     version.min(M::VERSIONS.max)
 }
 
+/// The sentence of a refusal for the message field that most answers have; null where it has none.
+fn message(refusal: &Refusal) -> Option<StrBytes> {
+    (!refusal.text.is_empty()).then(|| StrBytes::from_string(refusal.text.to_string()))
+}
+
 /// Who serves an API.
 #[derive(Clone, Copy)]
 pub enum Kind {
@@ -251,6 +263,8 @@ pub const TABLE: &[Row] = &[
     read::<SyncGroupRequest>(ApiKey::SyncGroup, 0..=5),
     read::<DescribeGroupsRequest>(ApiKey::DescribeGroups, 0..=6),
     read::<ListGroupsRequest>(ApiKey::ListGroups, 0..=5),
+    write::<CreateTopicsRequest>(ApiKey::CreateTopics, 2..=7),
+    write::<DeleteTopicsRequest>(ApiKey::DeleteTopics, 1..=6),
     read::<DeleteRecordsRequest>(ApiKey::DeleteRecords, 0..=2),
     write::<InitProducerIdRequest>(ApiKey::InitProducerId, 0..=5),
     read::<OffsetForLeaderEpochRequest>(ApiKey::OffsetForLeaderEpoch, 2..=4),
@@ -258,10 +272,14 @@ pub const TABLE: &[Row] = &[
     read::<AddOffsetsToTxnRequest>(ApiKey::AddOffsetsToTxn, 0..=4),
     read::<EndTxnRequest>(ApiKey::EndTxn, 0..=5),
     read::<TxnOffsetCommitRequest>(ApiKey::TxnOffsetCommit, 0..=5),
+    read::<DescribeConfigsRequest>(ApiKey::DescribeConfigs, 1..=4),
+    write::<AlterConfigsRequest>(ApiKey::AlterConfigs, 0..=2),
     read::<DescribeLogDirsRequest>(ApiKey::DescribeLogDirs, 1..=4),
+    write::<CreatePartitionsRequest>(ApiKey::CreatePartitions, 0..=3),
     read::<DescribeDelegationTokenRequest>(ApiKey::DescribeDelegationToken, 1..=3),
     read::<DeleteGroupsRequest>(ApiKey::DeleteGroups, 0..=2),
     write::<ElectLeadersRequest>(ApiKey::ElectLeaders, 0..=2),
+    write::<IncrementalAlterConfigsRequest>(ApiKey::IncrementalAlterConfigs, 0..=1),
     read::<OffsetDeleteRequest>(ApiKey::OffsetDelete, 0..=0),
     read::<DescribeClientQuotasRequest>(ApiKey::DescribeClientQuotas, 0..=1),
     read::<DescribeUserScramCredentialsRequest>(ApiKey::DescribeUserScramCredentials, 0..=0),
@@ -279,6 +297,7 @@ pub const TABLE: &[Row] = &[
     read::<ConsumerGroupDescribeRequest>(ApiKey::ConsumerGroupDescribe, 0..=1),
     write::<ControllerRegistrationRequest>(ApiKey::ControllerRegistration, 0..=0),
     write::<AssignReplicasToDirsRequest>(ApiKey::AssignReplicasToDirs, 0..=0),
+    read::<ListConfigResourcesRequest>(ApiKey::ListConfigResources, 0..=1),
     read::<DescribeTopicPartitionsRequest>(ApiKey::DescribeTopicPartitions, 0..=0),
     read::<ShareGroupHeartbeatRequest>(ApiKey::ShareGroupHeartbeat, 1..=1),
     read::<ShareGroupDescribeRequest>(ApiKey::ShareGroupDescribe, 1..=1),

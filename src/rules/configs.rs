@@ -10,13 +10,17 @@
 //!
 //! "This node" is the controller that decides, which is why all voters should have the same file.
 
+pub mod alter;
 pub mod validate;
 pub mod values;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use crate::rules::config_keys::{self, Key, Synonym, TOPIC};
+use super::View;
+use super::config_keys::{self, Key, Synonym, TOPIC};
+use crate::ids::ConfigResource;
+use crate::image::Image;
 
 /// Who says what a value is, as the protocol numbers it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +45,15 @@ pub enum Source {
 /// What was set for one resource, by key.
 pub type Overrides<'a> = BTreeMap<&'a str, &'a str>;
 
+/// What is set for this resource.
+pub fn overrides<'a>(image: &'a Image, resource: &ConfigResource) -> Overrides<'a> {
+    image
+        .config(resource)
+        .into_iter()
+        .flat_map(|config| config.iter())
+        .collect()
+}
+
 /// A value and who says it. `None` where there is no value at all.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resolved<'a> {
@@ -62,6 +75,20 @@ pub struct Layers<'a> {
 }
 
 impl<'a> Layers<'a> {
+    /// The layers of the node that decides or answers.
+    pub fn of(view: &View<'a>) -> Self {
+        Self {
+            node: overrides(view.image, &ConfigResource::broker(view.settings.node_id)),
+            cluster: overrides(view.image, &ConfigResource::cluster()),
+            given: view
+                .settings
+                .given
+                .iter()
+                .map(|(key, text)| (&**key, &**text))
+                .collect(),
+        }
+    }
+
     /// The layers with their sources, best first.
     pub fn each(&self) -> [(&Overrides<'a>, Source); 3] {
         [
@@ -76,23 +103,36 @@ impl<'a> Layers<'a> {
         for (layer, source) in self.each() {
             for synonym in key.behind {
                 if let Some(text) = layer.get(synonym.name) {
-                    return Resolved { value: Some(convert(*synonym, text)), source };
+                    return Resolved {
+                        value: Some(convert(*synonym, text)),
+                        source,
+                    };
                 }
             }
         }
-        Resolved { value: key.default.map(Cow::Borrowed), source: Source::Default }
+        Resolved {
+            value: key.default.map(Cow::Borrowed),
+            source: Source::Default,
+        }
     }
 
     /// The value of a broker key.
     pub fn broker(&self, name: &str) -> Option<Cow<'a, str>> {
-        let set = self.each().into_iter().find_map(|(layer, _)| layer.get(name).copied());
-        set.or_else(|| config_keys::find(config_keys::BROKER, name)?.default).map(Cow::Borrowed)
+        let set = self
+            .each()
+            .into_iter()
+            .find_map(|(layer, _)| layer.get(name).copied());
+        set.or_else(|| config_keys::find(config_keys::BROKER, name)?.default)
+            .map(Cow::Borrowed)
     }
 
     /// The value of a topic key, `overrides` being what was set for the topic.
     pub fn topic(&self, key: &'static Key, overrides: &Overrides<'a>) -> Resolved<'a> {
         match overrides.get(key.name) {
-            Some(text) => Resolved { value: Some(Cow::Borrowed(text)), source: Source::Topic },
+            Some(text) => Resolved {
+                value: Some(Cow::Borrowed(text)),
+                source: Source::Topic,
+            },
             None => self.resolve(key),
         }
     }
@@ -162,7 +202,10 @@ mod tests {
             ("internal.segment.bytes", None, Source::Default),
         ] {
             let key = config_keys::find(TOPIC, name).unwrap();
-            let expected = Resolved { value: value.map(Cow::Borrowed), source };
+            let expected = Resolved {
+                value: value.map(Cow::Borrowed),
+                source,
+            };
             assert_eq!(layers().topic(key, &overrides), expected, "{name}");
         }
     }
@@ -175,7 +218,14 @@ mod tests {
             assert_eq!(layers().unclean_leader_election_enable(&overrides), unclean);
         };
         check(&[], 3, false);
-        check(&[("min.insync.replicas", " 2 "), ("unclean.leader.election.enable", "TRUE")], 2, true);
+        check(
+            &[
+                ("min.insync.replicas", " 2 "),
+                ("unclean.leader.election.enable", "TRUE"),
+            ],
+            2,
+            true,
+        );
         check(&[("min.insync.replicas", "two")], 1, false);
     }
 }

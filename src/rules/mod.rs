@@ -12,6 +12,7 @@ pub mod electorate;
 pub mod features;
 pub mod live;
 pub mod names;
+pub mod new_partitions;
 pub mod nodes;
 pub mod placement;
 pub mod reassignment;

@@ -258,7 +258,8 @@ impl Stripes {
     }
 }
 
-fn shuffle<T>(items: &mut [T], dice: &Dice) {
+/// Puts the items into a random order.
+pub fn shuffle<T>(items: &mut [T], dice: &Dice) {
     for last in (1..items.len()).rev() {
         items.swap(last, dice.below(last + 1));
     }
