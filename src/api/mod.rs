@@ -8,6 +8,7 @@
 mod allocate_producer_ids;
 mod alter_configs;
 mod alter_partition;
+mod api_versions;
 mod assign_replicas_to_dirs;
 mod authorized;
 mod broker_heartbeat;
@@ -32,10 +33,13 @@ mod list_groups;
 mod list_transactions;
 mod metadata;
 mod not_here;
+mod sasl;
 mod unregister_broker;
 
 #[cfg(test)]
 mod testing;
+
+pub use api_versions::unsupported_api_versions;
 
 use std::any::Any;
 use std::ops::RangeInclusive;
@@ -200,7 +204,7 @@ pub enum Kind {
     Feed,
     /// `controller/voters.rs`: raft's own state and membership.
     Quorum,
-    /// `wire`: the connection itself (ApiVersions, Envelope).
+    /// `wire`: the connection itself (Envelope).
     Session,
 }
 
@@ -250,6 +254,11 @@ where
     )
 }
 
+/// A row that another room serves.
+const fn served<R: Request>(key: ApiKey, versions: RangeInclusive<i16>, kind: Kind) -> Row {
+    Row::of::<R>(versions, key, kind)
+}
+
 /// The table: one row per API, in the order of their numbers.
 pub const TABLE: &[Row] = &[
     read::<ProduceRequest>(ApiKey::Produce, 3..=13),
@@ -263,6 +272,8 @@ pub const TABLE: &[Row] = &[
     read::<SyncGroupRequest>(ApiKey::SyncGroup, 0..=5),
     read::<DescribeGroupsRequest>(ApiKey::DescribeGroups, 0..=6),
     read::<ListGroupsRequest>(ApiKey::ListGroups, 0..=5),
+    read::<SaslHandshakeRequest>(ApiKey::SaslHandshake, 0..=1),
+    read::<ApiVersionsRequest>(ApiKey::ApiVersions, 0..=4),
     write::<CreateTopicsRequest>(ApiKey::CreateTopics, 2..=7),
     write::<DeleteTopicsRequest>(ApiKey::DeleteTopics, 1..=6),
     read::<DeleteRecordsRequest>(ApiKey::DeleteRecords, 0..=2),
@@ -275,6 +286,7 @@ pub const TABLE: &[Row] = &[
     read::<DescribeConfigsRequest>(ApiKey::DescribeConfigs, 1..=4),
     write::<AlterConfigsRequest>(ApiKey::AlterConfigs, 0..=2),
     read::<DescribeLogDirsRequest>(ApiKey::DescribeLogDirs, 1..=4),
+    read::<SaslAuthenticateRequest>(ApiKey::SaslAuthenticate, 0..=2),
     write::<CreatePartitionsRequest>(ApiKey::CreatePartitions, 0..=3),
     read::<DescribeDelegationTokenRequest>(ApiKey::DescribeDelegationToken, 1..=3),
     read::<DeleteGroupsRequest>(ApiKey::DeleteGroups, 0..=2),
@@ -285,6 +297,7 @@ pub const TABLE: &[Row] = &[
     read::<DescribeUserScramCredentialsRequest>(ApiKey::DescribeUserScramCredentials, 0..=0),
     read::<DescribeQuorumRequest>(ApiKey::DescribeQuorum, 0..=2),
     write::<AlterPartitionRequest>(ApiKey::AlterPartition, 2..=3),
+    served::<EnvelopeRequest>(ApiKey::Envelope, 0..=0, Kind::Session),
     read::<DescribeClusterRequest>(ApiKey::DescribeCluster, 0..=2),
     read::<DescribeProducersRequest>(ApiKey::DescribeProducers, 0..=0),
     write::<BrokerRegistrationRequest>(ApiKey::BrokerRegistration, 0..=4),

@@ -9,7 +9,7 @@ use kafka_protocol::protocol::StrBytes;
 
 use crate::metrics::Closed;
 
-/// Longest frame that is taken, Kafka's default for `socket.request.max.bytes`.
+/// Longest frame that is ever taken; `socket.request.max.bytes` may say less, not more.
 pub const FRAME_BYTES_MAX: usize = 100 * 1024 * 1024;
 /// Keys from here on are spoken between YAKt nodes only, and never advertised.
 pub const PEER_KEY_MIN: i16 = 20_000;
@@ -38,14 +38,15 @@ impl Inbox {
         self.bytes.is_empty()
     }
 
-    /// The next whole frame without its length; `None` until all of it is there.
-    pub fn next_frame(&mut self) -> Result<Option<Bytes>, Closed> {
+    /// The next whole frame without its length, of `longest` bytes at most; `None` until all of it
+    /// is there.
+    pub fn next_frame(&mut self, longest: usize) -> Result<Option<Bytes>, Closed> {
         let Some(prefix) = self.bytes.first_chunk::<PREFIX_BYTES>() else {
             return Ok(None);
         };
         let length =
             usize::try_from(i32::from_be_bytes(*prefix)).map_err(|_| Closed::FrameLength)?;
-        if length > FRAME_BYTES_MAX {
+        if length > longest.min(FRAME_BYTES_MAX) {
             return Err(Closed::FrameLength);
         }
         if self.bytes.len().saturating_sub(PREFIX_BYTES) < length {
@@ -216,7 +217,7 @@ mod tests {
             let mut frames = Vec::new();
             for piece in sent.chunks(pieces) {
                 inbox.extend(piece);
-                while let Some(frame) = inbox.next_frame().unwrap() {
+                while let Some(frame) = inbox.next_frame(1000).unwrap() {
                     frames.push(frame);
                 }
             }
@@ -227,12 +228,16 @@ mod tests {
 
     #[test]
     fn lengths_out_of_range_end_the_connection() {
-        let length = |length: i32| inbox(&length.to_be_bytes()).next_frame();
+        let length = |length: i32| inbox(&length.to_be_bytes()).next_frame(usize::MAX);
         assert_eq!(length(-1), Err(Closed::FrameLength));
         assert_eq!(length(i32::MIN), Err(Closed::FrameLength));
         assert_eq!(length(FRAME_BYTES_MAX as i32 + 1), Err(Closed::FrameLength));
         assert_eq!(length(i32::MAX), Err(Closed::FrameLength));
         assert_eq!(length(FRAME_BYTES_MAX as i32), Ok(None));
+        assert_eq!(
+            inbox(&[0, 0, 1, 1]).next_frame(256),
+            Err(Closed::FrameLength)
+        );
     }
 
     #[test]

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Context;
 
 use futures::task::AtomicWaker;
+use tokio::sync::Notify;
 
 use crate::clock::{Clock, Ticks};
 use crate::metrics::Closed;
@@ -38,14 +39,52 @@ pub struct Seats {
     pub peers: usize,
 }
 
-/// Seats where file descriptors are plenty.
-pub const SEATS_MAX: Seats = Seats {
-    strangers: 8_192,
-    known: 4_096,
-    peers: 128,
-};
+/// Descriptors that connections leave to the store, snapshots, HTTP and the runtime.
+const DESCRIPTORS_KEPT: u64 = 256;
 
 impl Seats {
+    /// Seats where nothing is short.
+    pub const MOST: Self = Self {
+        strangers: 8_192,
+        known: 4_096,
+        peers: 128,
+    };
+
+    /// Seats for so many connections in all: a sixteenth for peers, a third for the known.
+    pub fn within(total: usize) -> Self {
+        let Self {
+            strangers,
+            known,
+            peers,
+        } = Self::MOST;
+        let peers = peers.min((total / 16).max(1));
+        let known = known.min((total / 3).max(1));
+        let rest = total.saturating_sub(peers).saturating_sub(known);
+        Self {
+            strangers: strangers.min(rest.max(1)),
+            known,
+            peers,
+        }
+    }
+
+    /// As many as `max.connections` and this process's file descriptors allow. The limit of the
+    /// latter is first raised as far as it goes, as a JVM does.
+    pub fn allowed(max_connections: usize) -> Self {
+        use rustix::process::{Resource, getrlimit, setrlimit};
+        let limit = getrlimit(Resource::Nofile);
+        // Where raising is refused, what there is must do.
+        let _ = setrlimit(
+            Resource::Nofile,
+            rustix::process::Rlimit {
+                current: limit.maximum,
+                ..limit
+            },
+        );
+        let descriptors = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+        let free = descriptors.saturating_sub(DESCRIPTORS_KEPT.min(descriptors / 2));
+        Self::within(max_connections.min(usize::try_from(free).unwrap_or(usize::MAX)))
+    }
+
     fn of(&self, standing: Standing) -> usize {
         match standing {
             Standing::Stranger => self.strangers,
@@ -60,6 +99,8 @@ pub struct Registry {
     seats: Seats,
     clock: Arc<dyn Clock>,
     guests: Mutex<Guests>,
+    /// Told when the last one goes.
+    gone: Notify,
 }
 
 #[derive(Default)]
@@ -70,6 +111,21 @@ struct Guests {
     stopping: bool,
 }
 
+const STAY: u8 = 0;
+const FINISH: u8 = 1;
+const LEAVE: u8 = 2;
+
+/// What a connection has to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Go on.
+    Stay,
+    /// Answer what is under way, then go: the node stops.
+    Finish,
+    /// Go at once.
+    Leave(Closed),
+}
+
 /// What the registry and a connection know of each other.
 struct Guest {
     standing: AtomicU8,
@@ -77,7 +133,9 @@ struct Guest {
     heard: AtomicI64,
     /// Waits for an answer of ours, which is not silence.
     waiting: AtomicBool,
-    /// A [`Closed`] and one, or 0: it may stay.
+    /// Whether it still counts for its kind; an evicted one does not from that moment on.
+    counted: AtomicBool,
+    /// [`STAY`], [`FINISH`], or [`LEAVE`] and a [`Closed`].
     verdict: AtomicU8,
     waker: AtomicWaker,
 }
@@ -92,12 +150,16 @@ impl Guest {
     }
 
     fn send_away(&self, why: Closed) {
-        self.verdict.store(why as u8 + 1, Ordering::Release);
+        self.tell(LEAVE.saturating_add(why as u8));
+    }
+
+    fn tell(&self, verdict: u8) {
+        self.verdict.store(verdict, Ordering::Release);
         self.waker.wake();
     }
 
     fn is_leaving(&self) -> bool {
-        self.verdict.load(Ordering::Acquire) != 0
+        self.verdict.load(Ordering::Acquire) >= LEAVE
     }
 }
 
@@ -108,6 +170,7 @@ impl Registry {
             seats,
             clock,
             guests: Mutex::default(),
+            gone: Notify::new(),
         })
     }
 
@@ -118,7 +181,8 @@ impl Registry {
             standing: AtomicU8::new(Standing::Stranger as u8),
             heard: AtomicI64::new(self.clock.ticks().0),
             waiting: AtomicBool::new(false),
-            verdict: AtomicU8::new(0),
+            verdict: AtomicU8::new(STAY),
+            counted: AtomicBool::new(true),
             waker: AtomicWaker::new(),
         });
         let mut guests = self.lock();
@@ -154,14 +218,34 @@ impl Registry {
         }
     }
 
-    /// Lets nobody in any more and asks everybody to go.
+    /// Lets nobody in any more and asks everybody to finish.
     pub fn stop(&self) {
         let mut guests = self.lock();
         guests.stopping = true;
         guests
             .all
             .values()
+            .filter(|guest| !guest.is_leaving())
+            .for_each(|guest| guest.tell(FINISH));
+    }
+
+    /// Sends everybody away.
+    pub fn cut_off(&self) {
+        self.lock()
+            .all
+            .values()
             .for_each(|guest| guest.send_away(Closed::Stopping));
+    }
+
+    /// Waits until nobody is connected any more.
+    pub async fn empty(&self) {
+        loop {
+            let gone = self.gone.notified();
+            if self.is_empty() {
+                return;
+            }
+            gone.await;
+        }
     }
 
     /// How many are connected.
@@ -198,6 +282,7 @@ impl Guests {
         let silent = |guest: &&Arc<Guest>| guest.heard.load(Ordering::Relaxed);
         if let Some(guest) = self.all.values().filter(same_kind).min_by_key(silent) {
             guest.send_away(Closed::Evicted);
+            guest.counted.store(false, Ordering::Relaxed);
             self.change(standing, -1);
         }
     }
@@ -234,7 +319,7 @@ impl Seat {
             return;
         }
         let mut guests = self.registry.lock();
-        if self.guest.is_leaving() {
+        if !self.guest.counted.load(Ordering::Relaxed) {
             return;
         }
         guests.make_room(standing, &self.registry.seats);
@@ -243,29 +328,36 @@ impl Seat {
         guests.change(standing, 1);
     }
 
-    /// Why it has to go, if it has to. The task is woken when that changes.
-    pub fn verdict(&self, cx: &Context<'_>) -> Option<Closed> {
+    /// What it has to do. The task is woken when that changes.
+    pub fn verdict(&self, cx: &Context<'_>) -> Verdict {
         self.guest.waker.register(cx.waker());
-        let verdict = self.guest.verdict.load(Ordering::Acquire);
-        Closed::ALL
-            .get(usize::from(verdict).wrapping_sub(1))
-            .copied()
+        match self.guest.verdict.load(Ordering::Acquire) {
+            STAY => Verdict::Stay,
+            FINISH => Verdict::Finish,
+            code => {
+                let why = Closed::ALL.get(usize::from(code.saturating_sub(LEAVE)));
+                Verdict::Leave(why.copied().unwrap_or(Closed::Stopping))
+            }
+        }
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
         let mut guests = self.registry.lock();
-        let gone = guests.all.remove(&self.id);
-        let evicted = self.guest.verdict.load(Ordering::Acquire) == Closed::Evicted as u8 + 1;
-        if gone.is_some() && !evicted {
+        guests.all.remove(&self.id);
+        if self.guest.counted.load(Ordering::Relaxed) {
             guests.change(self.guest.standing(), -1);
+        }
+        if guests.all.is_empty() {
+            self.registry.gone.notify_waiters();
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::Verdict::{Finish, Leave, Stay};
     use super::*;
     use crate::clock::ManualClock;
 
@@ -275,7 +367,9 @@ mod tests {
         peers: 1,
     };
 
-    fn verdicts(seats: &[Seat]) -> Vec<Option<Closed>> {
+    const EVICTED: Verdict = Verdict::Leave(Closed::Evicted);
+
+    fn verdicts(seats: &[Seat]) -> Vec<Verdict> {
         let cx = Context::from_waker(std::task::Waker::noop());
         seats.iter().map(|seat| seat.verdict(&cx)).collect()
     }
@@ -291,10 +385,10 @@ mod tests {
         }
         seats[0].heard(clock.ticks());
         seats.push(registry.admit().unwrap());
-        assert_eq!(verdicts(&seats), [None, Some(Closed::Evicted), None, None]);
+        assert_eq!(verdicts(&seats), [Stay, EVICTED, Stay, Stay]);
         // It is still there, but another one more sends the next away, not it again.
         seats.push(registry.admit().unwrap());
-        assert_eq!(verdicts(&seats)[2], Some(Closed::Evicted));
+        assert_eq!(verdicts(&seats)[2], EVICTED);
         seats.truncate(0);
         assert!(registry.is_empty());
         assert_eq!(registry.lock().count, [0; 3]);
@@ -312,10 +406,10 @@ mod tests {
         peer.promote(Standing::Peer);
         clock.advance_ms(10);
         let strangers: Vec<Seat> = (0..50).map(|_| registry.admit().unwrap()).collect();
-        assert_eq!(verdicts(&[broker, peer]), [None, None]);
+        assert_eq!(verdicts(&[broker, peer]), [Stay, Stay]);
         let evicted = verdicts(&strangers)
             .iter()
-            .filter(|verdict| verdict.is_some())
+            .filter(|verdict| **verdict == EVICTED)
             .count();
         assert_eq!(evicted, 47);
     }
@@ -330,9 +424,26 @@ mod tests {
         seats[2].heard(clock.ticks());
         clock.advance_ms(400);
         registry.sweep(1000);
-        assert_eq!(verdicts(&seats), [Some(Closed::Idle), None, None]);
+        assert_eq!(verdicts(&seats), [Leave(Closed::Idle), Stay, Stay]);
         registry.stop();
-        assert_eq!(verdicts(&seats), [Some(Closed::Stopping); 3]);
+        assert_eq!(verdicts(&seats), [Leave(Closed::Idle), Finish, Finish]);
         assert!(registry.admit().is_none());
+        registry.cut_off();
+        assert_eq!(verdicts(&seats), [Leave(Closed::Stopping); 3]);
+    }
+
+    #[test]
+    fn seats_keep_a_share_for_brokers_and_peers_however_few_there_are() {
+        let check = |total, strangers, known, peers| {
+            let seats = Seats::within(total);
+            let got = (seats.strangers, seats.known, seats.peers);
+            assert_eq!(got, (strangers, known, peers), "{total}");
+        };
+        check(usize::MAX, 8_192, 4_096, 128);
+        check(20_000, 8_192, 4_096, 128);
+        check(768, 464, 256, 48);
+        check(16, 10, 5, 1);
+        check(0, 1, 1, 1);
+        assert!(Seats::allowed(100).strangers <= 100);
     }
 }
