@@ -3,6 +3,7 @@
 mod golden;
 mod http;
 mod quorum;
+mod replay;
 mod schemas;
 mod stock;
 mod storage;
