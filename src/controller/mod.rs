@@ -1,6 +1,12 @@
 //! The leader's loop: requests are decided one after another against the image that holds
 //! everything proposed so far, and answered when their own proposal is committed.
 
+pub mod core;
+pub mod handle;
+mod plans;
+pub mod task;
+mod timetable;
+
 use std::future::Future;
 use std::pin::Pin;
 
@@ -19,6 +25,17 @@ pub struct Origin {
     pub client_id: String,
     /// Number of the Kafka API; -1 for the controller's own chores.
     pub api: i16,
+}
+
+impl Origin {
+    /// The controller itself.
+    pub fn chore() -> Self {
+        Self {
+            principal: String::new(),
+            client_id: String::new(),
+            api: -1,
+        }
+    }
 }
 
 /// A batch on its way into the log, with the image that it leads to.

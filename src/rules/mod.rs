@@ -5,6 +5,7 @@
 
 pub mod bootstrap;
 pub mod brokers;
+pub mod chores;
 pub mod config_keys;
 pub mod configs;
 pub mod election;

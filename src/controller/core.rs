@@ -1,0 +1,843 @@
+//! The whole leader as one synchronous step: an event in, effects out. No task, no clock, no socket.
+//!
+//! ```text
+//!   Ask ─────────►┌──────────────────────────────┐──► proposals   (in order, into the log)
+//!   Leading ─────►│ ahead = committed + proposed │
+//!   Outcome ─────►│ live  = who was heard when   │──► replies     (each released by the outcome
+//!   Barrier ─────►│ parked answers, plans        │                 of its own proposal)
+//!   Tick ────────►└──────────────────────────────┘──► barrier, resign, wake_at
+//! ```
+//!
+//! A decision looks at `ahead`, so requests are decided one after another without waiting for the
+//! disk. Its answer is parked under its own proposal; one that writes nothing waits for the newest
+//! proposal it was decided on. Whenever a proposal ends in another way than applied, `ahead` may
+//! hold what will never be true: the leader *settles*: it stops deciding, lets what is in flight
+//! end, asks for a barrier and begins a new run on the committed image.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use crate::api::{Answer, AnyWrite};
+use crate::clock::{Dice, Ticks};
+use crate::controller::plans::{ActivePlan, Plans};
+use crate::controller::timetable::{Due, Timetable};
+use crate::controller::{Origin, Outcome, Proposal, QuorumEvent};
+use crate::ids::{BrokerEpoch, BrokerId, Epoch, Millis, Offset, QuorumView, Voter};
+use crate::image::Image;
+use crate::image::side::SideChange;
+use crate::records::batch::Batch;
+use crate::records::control::ControlRecord;
+use crate::records::{NoOpRecord, Record};
+use crate::refusal::{self, Refusal};
+use crate::rules::{Caller, Ctx, Decision, Live, LiveChange, View};
+use crate::rules::{chores, features};
+use crate::settings::Settings;
+
+/// Most proposals under way before the leader stops taking requests from its mailbox.
+pub const PROPOSALS_IN_FLIGHT_MAX: usize = 4096;
+
+/// Pause between two barriers of a leader that settles.
+const BARRIER_RETRY_MS: i64 = 20;
+
+/// A request as it waits in the mailbox.
+pub struct Ask {
+    /// What is asked.
+    pub request: Box<dyn AnyWrite>,
+    /// Who asks.
+    pub caller: Caller,
+    /// Kafka's number of the API; -1 for a request that has none (HTTP's own).
+    pub api: i16,
+    /// Version of the request.
+    pub version: i16,
+    /// When it came in at the door.
+    pub arrived: Ticks,
+    /// Where the answer goes.
+    pub reply: ReplyTo,
+}
+
+/// Takes the answer to where it is waited for.
+pub type ReplyTo = Box<dyn FnOnce(Replied) + Send>;
+
+/// How a request ended.
+pub struct Replied {
+    /// The answer, or the refusal with the answer that says it.
+    pub result: Result<Box<dyn Answer>, (Refusal, Box<dyn Answer>)>,
+    /// The end offset from which an image holds what was answered; 0 where nothing was decided.
+    pub offset: Offset,
+}
+
+/// A broker's heartbeat as the door saw it, before the mailbox.
+#[derive(Clone, Copy, Debug)]
+pub struct Touch {
+    /// Which broker.
+    pub broker: BrokerId,
+    /// The epoch it claims; only its registered one counts.
+    pub epoch: BrokerEpoch,
+    /// When.
+    pub at: Ticks,
+}
+
+/// Everything that can make the leader act.
+pub enum Event {
+    /// A request.
+    Ask(Ask),
+    /// Heartbeats seen at the door since the last time.
+    Touches(Vec<Touch>),
+    /// News from the quorum.
+    Quorum(QuorumEvent),
+    /// The moment that [`Effects::wake_at`] named has come, and the brokers' mailbox is empty.
+    Tick,
+}
+
+/// What is to be done now. The loop carries it out in this order.
+#[derive(Default)]
+pub struct Effects {
+    /// To be handed to the quorum in this order.
+    pub proposals: Vec<Proposal>,
+    /// To be given back.
+    pub replies: Vec<(ReplyTo, Replied)>,
+    /// Ask the quorum for a barrier in this term.
+    pub barrier: Option<Epoch>,
+    /// Give up leadership of this term.
+    pub resign: Option<Epoch>,
+}
+
+/// The time as the loop read it for this step.
+#[derive(Clone, Copy, Debug)]
+pub struct Now {
+    /// Wall clock.
+    pub millis: Millis,
+    /// Monotonic clock.
+    pub ticks: Ticks,
+}
+
+/// The controller's state on one node, leader or not.
+pub struct Core {
+    settings: Arc<Settings>,
+    seeds: Vec<Record>,
+    dice: Dice,
+    /// The caller of background work.
+    chores: Caller,
+    quorum: QuorumView,
+    next_ticket: u64,
+    lead: Option<Lead>,
+}
+
+/// What only a leader has.
+struct Lead {
+    epoch: Epoch,
+    run: u32,
+    ahead: Image,
+    live: Live,
+    parked: VecDeque<Parked>,
+    plans: Plans,
+    timetable: Timetable,
+    settling: Option<Settling>,
+    last_step: Ticks,
+}
+
+/// The answers that wait for one proposal.
+struct Parked {
+    ticket: u64,
+    ended: bool,
+    end: Offset,
+    answers: Vec<(Waiting, Decided)>,
+}
+
+/// What was decided for a request; told once that is certain. A refusal waits like an answer: it,
+/// too, may rest on what is not committed yet.
+pub(super) type Decided = Result<Box<dyn Answer>, Refusal>;
+
+/// Where an answer goes, and the request, which knows how to say no.
+pub(super) struct Waiting {
+    pub(super) request: Box<dyn AnyWrite>,
+    pub(super) reply: ReplyTo,
+}
+
+impl Waiting {
+    fn release(self, decided: Decided, offset: Offset) -> (ReplyTo, Replied) {
+        match decided {
+            Ok(answer) => (
+                self.reply,
+                Replied {
+                    result: Ok(answer),
+                    offset,
+                },
+            ),
+            Err(refusal) => self.refuse(refusal),
+        }
+    }
+
+    fn refuse(self, refusal: Refusal) -> (ReplyTo, Replied) {
+        let answer = self.request.refuse(&refusal);
+        (
+            self.reply,
+            Replied {
+                result: Err((refusal, answer)),
+                offset: 0,
+            },
+        )
+    }
+}
+
+/// The leader has stopped deciding and waits until it knows again what is true.
+struct Settling {
+    barrier_asked: bool,
+    retry_at: Ticks,
+    resign_at: Ticks,
+}
+
+impl Core {
+    /// A controller that does not lead yet. `seeds`: the records that formatting chose for the first
+    /// leader of an empty log.
+    pub fn new(settings: Arc<Settings>, seeds: Vec<Record>, dice: Dice) -> Self {
+        let quorum = QuorumView {
+            node_id: settings.node_id.0,
+            ..QuorumView::default()
+        };
+        Self {
+            settings,
+            seeds,
+            dice,
+            chores: Caller::internal(),
+            quorum,
+            next_ticket: 1,
+            lead: None,
+        }
+    }
+
+    /// Whether requests are welcome now. A leader that settles or has its hands full leaves them in
+    /// the mailbox; one that does not lead takes them, to send them elsewhere.
+    pub fn takes_asks(&self) -> bool {
+        self.lead.as_ref().is_none_or(|lead| {
+            lead.settling.is_none() && lead.parked.len() < PROPOSALS_IN_FLIGHT_MAX
+        })
+    }
+
+    /// The image with everything proposed on top, while this node leads.
+    pub fn ahead(&self) -> Option<&Image> {
+        self.lead.as_ref().map(|lead| &lead.ahead)
+    }
+
+    /// When the next [`Event::Tick`] is due: an exact deadline, not a poll.
+    pub fn wake_at(&self) -> Option<Ticks> {
+        let lead = self.lead.as_ref()?;
+        if let Some(settling) = &lead.settling {
+            let retry =
+                (!settling.barrier_asked && lead.parked.is_empty()).then_some(settling.retry_at);
+            return retry.into_iter().chain([settling.resign_at]).min();
+        }
+        let expiry = lead
+            .live
+            .next_expiry(self.settings.broker_session_timeout_ms);
+        expiry.into_iter().chain(lead.timetable.next_due()).min()
+    }
+
+    /// Whether a plan's next slice may be decided now: a [`Event::Tick`] is welcome at once.
+    pub fn busy(&self) -> bool {
+        self.lead
+            .as_ref()
+            .is_some_and(|lead| lead.settling.is_none() && lead.plans.ready(lead.parked.len()))
+    }
+
+    /// One event, and what follows from it.
+    pub fn step(&mut self, event: Event, now: Now) -> Effects {
+        let mut effects = Effects::default();
+        self.notice_absence(now);
+        match event {
+            Event::Ask(ask) => self.on_ask(ask, now, &mut effects),
+            Event::Touches(touches) => self.on_touches(&touches),
+            Event::Quorum(QuorumEvent::Leading { epoch, image }) => {
+                self.on_leading(epoch, image, now, &mut effects);
+            }
+            Event::Quorum(QuorumEvent::Following { epoch, leader }) => {
+                self.on_following(epoch, leader, &mut effects);
+            }
+            Event::Quorum(QuorumEvent::Outcome { ticket, outcome }) => {
+                self.on_outcome(ticket, outcome, now, &mut effects);
+            }
+            Event::Quorum(QuorumEvent::Barrier { epoch, image }) => {
+                self.on_barrier(epoch, image, now, &mut effects);
+            }
+            Event::Quorum(QuorumEvent::Voters(voters)) => self.on_voters(voters, now, &mut effects),
+            Event::Tick => self.on_tick(now, &mut effects),
+        }
+        effects
+    }
+
+    /// A core that was away (a stopped process, a starved machine) has heard nobody in the meantime
+    /// and must not blame the brokers for it: every session grows by the gap. Silence of an idle
+    /// leader is no absence; a timer that fires late is.
+    fn notice_absence(&mut self, now: Now) {
+        let Some(lead) = &mut self.lead else { return };
+        let timeout_ms = self.settings.broker_session_timeout_ms;
+        let Some(due) = lead.live.next_expiry(timeout_ms) else {
+            return;
+        };
+        let late_ms = now.ticks.ms_since(due.max(lead.last_step));
+        if late_ms > timeout_ms / 8 {
+            tracing::warn!(
+                late_ms,
+                "the controller was away; every broker session grows by that"
+            );
+            lead.live.grace(late_ms);
+        }
+        lead.last_step = now.ticks;
+    }
+
+    fn on_ask(&mut self, ask: Ask, now: Now, effects: &mut Effects) {
+        let waiting = Waiting {
+            request: ask.request,
+            reply: ask.reply,
+        };
+        let Some(lead) = &mut self.lead else {
+            effects
+                .replies
+                .push(waiting.refuse(refusal::not_controller(self.quorum.leader)));
+            return;
+        };
+        if let Some(timeout_ms) = waiting.request.timeout_ms()
+            && ask.arrived.plus_ms(i64::from(timeout_ms)) <= now.ticks
+        {
+            effects.replies.push(waiting.refuse(refusal::timed_out()));
+            return;
+        }
+        if let Some(broker) = waiting.request.broker()
+            && lead.live.is_busy(broker)
+        {
+            let ask = Ask {
+                request: waiting.request,
+                reply: waiting.reply,
+                ..ask
+            };
+            if let Err(ask) = lead.plans.hold(broker, ask) {
+                let waiting = Waiting {
+                    request: ask.request,
+                    reply: ask.reply,
+                };
+                effects.replies.push(waiting.refuse(refusal::overloaded()));
+            }
+            return;
+        }
+        let ctx = Self::ctx(
+            lead,
+            &self.quorum,
+            &self.settings,
+            &self.dice,
+            &ask.caller,
+            ask.version,
+            now,
+        );
+        // A panic in one decision is that request's failure, not the node's: nothing was changed yet.
+        let decided = catch_unwind(AssertUnwindSafe(|| waiting.request.decide(&ctx)));
+        let decision = match decided {
+            Ok(Ok(decision)) => decision,
+            Ok(Err(refusal)) => {
+                self.park(waiting, Err(refusal), effects);
+                return;
+            }
+            Err(_) => {
+                tracing::error!(api = ask.api, "a decision panicked; its request is refused");
+                effects.replies.push(waiting.refuse(refusal::internal()));
+                return;
+            }
+        };
+        let origin = Origin {
+            principal: ask.caller.principal,
+            client_id: ask.caller.client_id.unwrap_or_default(),
+            api: ask.api,
+        };
+        let decision = decision.map(|answer| Some((waiting, Ok(answer))));
+        self.carry_out(decision, origin, now, effects);
+    }
+
+    /// Turns a decision into a proposal and parks its answer, or begins its plan.
+    fn carry_out(
+        &mut self,
+        decision: Decision<Option<(Waiting, Decided)>>,
+        origin: Origin,
+        now: Now,
+        effects: &mut Effects,
+    ) {
+        let Decision {
+            mut records,
+            side,
+            live,
+            plan,
+            response: mut answer,
+        } = decision;
+        let Some(lead) = &mut self.lead else { return };
+        for change in live {
+            lead.live.apply(change);
+        }
+        if let Some(plan) = plan {
+            // Its first slice is in this decision; the answer comes with the last.
+            let (answer, held) = (answer.take(), Vec::new());
+            lead.plans.keep(ActivePlan {
+                plan,
+                origin: origin.clone(),
+                answer,
+                held,
+            });
+        }
+        if records.is_empty() && !side.is_empty() {
+            // The side room takes no offset: what changes in it rides on a record, so that whoever
+            // polls by offset sees it.
+            records.push(NoOpRecord {}.into());
+        }
+        if records.is_empty() {
+            if let Some((waiting, decided)) = answer {
+                self.park(waiting, decided, effects);
+            }
+            return;
+        }
+        match self.propose(&records, side, origin, now, effects) {
+            Ok(()) => {
+                if let (Some(answer), Some(lead)) = (answer, &mut self.lead)
+                    && let Some(parked) = lead.parked.back_mut()
+                {
+                    parked.answers.push(answer);
+                }
+            }
+            Err(refusal) => {
+                if let Some((waiting, _)) = answer {
+                    effects.replies.push(waiting.refuse(refusal));
+                }
+            }
+        }
+    }
+
+    /// Encodes, checks and applies a batch to `ahead`, and hands it over.
+    fn propose(
+        &mut self,
+        records: &[Record],
+        side: Vec<SideChange>,
+        origin: Origin,
+        now: Now,
+        effects: &mut Effects,
+    ) -> Result<(), Refusal> {
+        let Some(lead) = &mut self.lead else {
+            return Err(refusal::not_controller(None));
+        };
+        let time = now.millis.max(lead.ahead.last_time());
+        let metadata_version = metadata_version(&lead.ahead, records);
+        let batch = Batch::build(
+            lead.ahead.end_offset(),
+            lead.epoch,
+            time,
+            metadata_version,
+            records,
+        )
+        .map_err(|error| refusal::unencodable(&error.to_string()))?;
+        self.submit(batch, side, origin, now, effects)
+    }
+
+    /// Applies the batch to `ahead` by decoding it, CRC and all: what cannot be read back would end
+    /// every broker process, so it is never proposed.
+    fn submit(
+        &mut self,
+        batch: Batch,
+        side: Vec<SideChange>,
+        origin: Origin,
+        now: Now,
+        effects: &mut Effects,
+    ) -> Result<(), Refusal> {
+        let Some(lead) = &mut self.lead else {
+            return Err(refusal::not_controller(None));
+        };
+        let mut after = lead.ahead.clone();
+        if let Err(error) = batch
+            .verify()
+            .map_err(|e| e.to_string())
+            .and_then(|()| after.apply_batch(&batch, &side).map_err(|e| e.to_string()))
+        {
+            tracing::error!(%error, "a decision made a batch that does not apply; it is dropped");
+            return Err(refusal::internal());
+        }
+        lead.ahead = after.clone();
+        lead.timetable.wrote(now.ticks);
+        let ticket = self.next_ticket;
+        self.next_ticket += 1;
+        let end = lead.ahead.end_offset();
+        lead.parked.push_back(Parked {
+            ticket,
+            ended: false,
+            end,
+            answers: Vec::new(),
+        });
+        let (epoch, run) = (lead.epoch, lead.run);
+        effects.proposals.push(Proposal {
+            ticket,
+            epoch,
+            run,
+            batch,
+            side,
+            origin,
+            after,
+        });
+        Ok(())
+    }
+
+    /// What wrote nothing waits for everything that it was decided on.
+    fn park(&mut self, waiting: Waiting, decided: Decided, effects: &mut Effects) {
+        let Some(lead) = &mut self.lead else { return };
+        match lead.parked.back_mut() {
+            Some(parked) => parked.answers.push((waiting, decided)),
+            None => effects
+                .replies
+                .push(waiting.release(decided, lead.ahead.end_offset())),
+        }
+    }
+
+    fn on_touches(&mut self, touches: &[Touch]) {
+        let Some(lead) = &mut self.lead else { return };
+        for touch in touches {
+            lead.live.touch(touch.broker, touch.epoch, touch.at);
+        }
+    }
+
+    fn on_leading(&mut self, epoch: Epoch, image: Image, now: Now, effects: &mut Effects) {
+        self.drop_lead(effects);
+        self.quorum.epoch = epoch;
+        self.quorum.leader = Some(self.settings.node_id);
+        self.quorum.active = true;
+        let live = Live::begin(&image, now.ticks);
+        self.lead = Some(Lead {
+            epoch,
+            run: 1,
+            ahead: image,
+            live,
+            parked: VecDeque::new(),
+            plans: Plans::default(),
+            timetable: Timetable::new(&self.settings, now.ticks),
+            settling: None,
+            last_step: now.ticks,
+        });
+        self.propose_leader_change(now, effects);
+        self.propose_bootstrap(now, effects);
+    }
+
+    /// The first batch of a term: LeaderChange, and the voter set where the log does not say it yet,
+    /// because brokers resolve the controller's address through it alone.
+    fn propose_leader_change(&mut self, now: Now, effects: &mut Effects) {
+        let Some(lead) = &self.lead else { return };
+        let voters = self.quorum.voters.as_ref();
+        let mut records = vec![ControlRecord::LeaderChange {
+            leader: self.settings.node_id,
+            voters: voters.iter().map(|voter| voter.id).collect(),
+            // Who granted is openraft's secret; that a majority did is all that the record tells.
+            granting_voters: voters.iter().map(|voter| voter.id).collect(),
+        }];
+        if lead.ahead.features().kraft_version() < 1
+            || lead.ahead.features().voters().as_ref() != voters
+        {
+            records.push(ControlRecord::KRaftVersion(1));
+            records.push(ControlRecord::KRaftVoters(voters.clone()));
+        }
+        self.propose_control(&records, now, effects);
+    }
+
+    fn propose_control(&mut self, records: &[ControlRecord], now: Now, effects: &mut Effects) {
+        let Some(lead) = &self.lead else { return };
+        let time = now.millis.max(lead.ahead.last_time());
+        let batch = Batch::control(lead.ahead.end_offset(), lead.epoch, time, records)
+            .map_err(|error| refusal::unencodable(&error.to_string()));
+        if let Err(refusal) =
+            batch.and_then(|batch| self.submit(batch, Vec::new(), Origin::chore(), now, effects))
+        {
+            tracing::error!(%refusal, "a control batch could not be written");
+        }
+    }
+
+    /// What a log without metadata.version begins with, and the end of a transaction that a dead
+    /// leader left open (`ActivationRecordsGenerator`, 4.3.1).
+    fn propose_bootstrap(&mut self, now: Now, effects: &mut Effects) {
+        let Some(lead) = &self.lead else { return };
+        let records = crate::rules::bootstrap::activation(&lead.ahead, &self.seeds, &self.settings);
+        if records.is_empty() {
+            return;
+        }
+        if let Err(refusal) = self.propose(&records, Vec::new(), Origin::chore(), now, effects) {
+            tracing::error!(%refusal, "the bootstrap records could not be written");
+        }
+    }
+
+    fn on_following(&mut self, epoch: Epoch, leader: Option<BrokerId>, effects: &mut Effects) {
+        self.drop_lead(effects);
+        self.quorum.epoch = epoch;
+        self.quorum.leader = leader;
+        self.quorum.active = false;
+    }
+
+    /// Gives up `ahead` and everything that waited on it. What was proposed may still be committed.
+    fn drop_lead(&mut self, effects: &mut Effects) {
+        let Some(lead) = self.lead.take() else { return };
+        for parked in lead.parked {
+            for (waiting, _) in parked.answers {
+                effects
+                    .replies
+                    .push(waiting.refuse(refusal::outcome_unknown()));
+            }
+        }
+        let (mut plans, mut live) = (lead.plans, lead.live);
+        for waiting in plans.abandon(&mut live) {
+            effects
+                .replies
+                .push(waiting.refuse(refusal::outcome_unknown()));
+        }
+    }
+
+    fn on_outcome(&mut self, ticket: u64, outcome: Outcome, now: Now, effects: &mut Effects) {
+        let Some(lead) = &mut self.lead else { return };
+        // Tickets are dense, so the place follows from the first. One that is not there belongs to an
+        // earlier leadership of this node: its answers are long gone.
+        let first = lead.parked.front().map_or(ticket, |parked| parked.ticket);
+        let place = ticket
+            .checked_sub(first)
+            .and_then(|place| usize::try_from(place).ok());
+        let Some(parked) = place.and_then(|place| lead.parked.get_mut(place)) else {
+            return;
+        };
+        parked.ended = true;
+        let end = parked.end;
+        for (waiting, decided) in std::mem::take(&mut parked.answers) {
+            effects.replies.push(match outcome {
+                Outcome::Applied => waiting.release(decided, end),
+                Outcome::Void | Outcome::NotAppended => {
+                    waiting.refuse(refusal::not_controller(None))
+                }
+                Outcome::Unknown => waiting.refuse(refusal::outcome_unknown()),
+            });
+        }
+        while lead.parked.front().is_some_and(|parked| parked.ended) {
+            lead.parked.pop_front();
+        }
+        if outcome != Outcome::Applied {
+            self.settle(now);
+        }
+        self.settle_further(now, effects);
+    }
+
+    /// Stops deciding until it is certain again what is true.
+    fn settle(&mut self, now: Now) {
+        let Some(lead) = &mut self.lead else { return };
+        if lead.settling.is_none() {
+            let patience_ms = 2 * self.settings.raft_election_max_ms as i64;
+            lead.settling = Some(Settling {
+                barrier_asked: false,
+                retry_at: now.ticks,
+                resign_at: now.ticks.plus_ms(patience_ms),
+            });
+        }
+    }
+
+    /// Once nothing is in flight, what is committed can be asked for.
+    fn settle_further(&mut self, now: Now, effects: &mut Effects) {
+        let Some(lead) = &mut self.lead else { return };
+        if let Some(settling) = &mut lead.settling
+            && lead.parked.is_empty()
+            && !settling.barrier_asked
+            && settling.retry_at <= now.ticks
+        {
+            settling.barrier_asked = true;
+            effects.barrier = Some(lead.epoch);
+        }
+    }
+
+    fn on_barrier(&mut self, epoch: Epoch, image: Option<Image>, now: Now, effects: &mut Effects) {
+        let Some(lead) = &mut self.lead else { return };
+        if lead.epoch != epoch || lead.settling.is_none() {
+            return;
+        }
+        let Some(image) = image else {
+            // No quorum answered. Ask again a little later, until patience ends and an election decides.
+            if let Some(settling) = &mut lead.settling {
+                settling.barrier_asked = false;
+                settling.retry_at = now.ticks.plus_ms(BARRIER_RETRY_MS);
+            }
+            return;
+        };
+        lead.settling = None;
+        lead.run += 1;
+        lead.ahead = image;
+        // Plans begin again from what is true: their broker is still silent, or still asks.
+        for waiting in lead.plans.abandon(&mut lead.live) {
+            effects
+                .replies
+                .push(waiting.refuse(refusal::outcome_unknown()));
+        }
+        tracing::warn!(
+            epoch,
+            run = lead.run,
+            "settled: deciding again on the committed image"
+        );
+        self.propose_bootstrap(now, effects);
+    }
+
+    fn on_voters(&mut self, voters: Vec<Voter>, now: Now, effects: &mut Effects) {
+        self.quorum.voters = Arc::new(voters);
+        self.write_voters(now, effects);
+    }
+
+    /// The voter set in the log follows the committed membership.
+    fn write_voters(&mut self, now: Now, effects: &mut Effects) {
+        let Some(lead) = &self.lead else { return };
+        if lead.settling.is_some() || lead.ahead.features().voters() == &self.quorum.voters {
+            return;
+        }
+        let records = [ControlRecord::KRaftVoters(
+            self.quorum.voters.as_ref().clone(),
+        )];
+        self.propose_control(&records, now, effects);
+    }
+
+    fn on_tick(&mut self, now: Now, effects: &mut Effects) {
+        let Some(lead) = &mut self.lead else { return };
+        if let Some(settling) = &mut lead.settling {
+            if settling.resign_at <= now.ticks {
+                effects.resign = Some(lead.epoch);
+                settling.resign_at = now
+                    .ticks
+                    .plus_ms(2 * self.settings.raft_election_max_ms as i64);
+            }
+            self.settle_further(now, effects);
+            return;
+        }
+        self.write_voters(now, effects);
+        self.run_plans(now, effects);
+        self.run_chores(now, effects);
+    }
+
+    /// One slice of each plan that may go on.
+    fn run_plans(&mut self, now: Now, effects: &mut Effects) {
+        let Some(lead) = &mut self.lead else { return };
+        if !lead.plans.ready(lead.parked.len()) {
+            return;
+        }
+        let Some(mut active) = lead.plans.take() else {
+            return;
+        };
+        let ctx = Self::ctx(
+            lead,
+            &self.quorum,
+            &self.settings,
+            &self.dice,
+            &self.chores,
+            0,
+            now,
+        );
+        let slice = active.slice(&ctx);
+        let proposed = slice.records.is_empty()
+            || self
+                .propose(
+                    &slice.records,
+                    Vec::new(),
+                    active.origin.clone(),
+                    now,
+                    effects,
+                )
+                .is_ok();
+        let Some(lead) = &mut self.lead else { return };
+        for change in slice.live {
+            lead.live.apply(change);
+        }
+        if let (true, Some(next)) = (proposed, slice.next) {
+            active.plan.from = next;
+            lead.plans.keep(active);
+            return;
+        }
+        lead.live.apply(LiveChange::PlanOver {
+            broker: active.plan.broker,
+        });
+        match active.answer {
+            Some((waiting, decided)) if proposed => self.park(waiting, decided, effects),
+            Some((waiting, _)) => effects.replies.push(waiting.refuse(refusal::internal())),
+            None => {}
+        }
+        for ask in active.held {
+            self.on_ask(ask, now, effects);
+        }
+    }
+
+    /// Everything whose time has come, one decision after another.
+    fn run_chores(&mut self, now: Now, effects: &mut Effects) {
+        let expiry_ms = self.settings.broker_session_timeout_ms;
+        while let Some(lead) = &mut self.lead {
+            let expiry = lead.live.next_expiry(expiry_ms);
+            let Some(due) = lead.timetable.take_due(expiry, now.ticks) else {
+                return;
+            };
+            let ctx = Self::ctx(
+                lead,
+                &self.quorum,
+                &self.settings,
+                &self.dice,
+                &self.chores,
+                0,
+                now,
+            );
+            let decision = match due {
+                Due::Expiry => match chores::fence_silent(&ctx) {
+                    Some(decision) => decision,
+                    None => return,
+                },
+                Due::Balance => {
+                    let decision = chores::elect_preferred(&ctx);
+                    lead.timetable.balanced(decision.response, now.ticks);
+                    decision.map(drop)
+                }
+                Due::Unclean => {
+                    let decision = chores::elect_unclean(&ctx);
+                    lead.timetable.elected_unclean(decision.response, now.ticks);
+                    decision.map(drop)
+                }
+                Due::Idle => chores::no_op(),
+            };
+            self.carry_out(decision.map(|()| None), Origin::chore(), now, effects);
+        }
+    }
+
+    fn ctx<'a>(
+        lead: &'a Lead,
+        quorum: &'a QuorumView,
+        settings: &'a Settings,
+        dice: &'a Dice,
+        caller: &'a Caller,
+        version: i16,
+        now: Now,
+    ) -> Ctx<'a> {
+        let view = View {
+            image: &lead.ahead,
+            quorum,
+            caller,
+            settings,
+            version,
+        };
+        Ctx {
+            view,
+            live: &lead.live,
+            now: now.millis,
+            ticks: now.ticks,
+            dice,
+        }
+    }
+}
+
+/// The version in which records are written: the finalized one; in an empty log the one that these
+/// records set.
+fn metadata_version(image: &Image, records: &[Record]) -> i16 {
+    let first = || {
+        records.iter().find_map(|record| match record {
+            Record::FeatureLevel(level) if level.name == features::METADATA_VERSION => {
+                Some(level.feature_level)
+            }
+            _ => None,
+        })
+    };
+    image
+        .features()
+        .metadata_version()
+        .or_else(first)
+        .unwrap_or(features::METADATA_VERSION_MIN)
+}
