@@ -49,3 +49,52 @@ pub(crate) fn next_block(
         next_producer_id: end,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::scene::Scene;
+
+    #[test]
+    fn blocks_follow_one_another() {
+        let mut scene = Scene::new().brokers(2).begin();
+        for (id, first) in [(1, 0), (2, 1_000), (1, 2_000)] {
+            let epoch = scene
+                .image
+                .broker(BrokerId(id))
+                .expect("it is on the scene")
+                .epoch;
+            let request = AllocateProducerIdsRequest::default()
+                .with_broker_id(BrokerId(id))
+                .with_broker_epoch(epoch);
+            let answer = scene.tell(&request, 0);
+            assert_eq!(
+                (answer.producer_id_start.0, answer.producer_id_len),
+                (first, 1_000)
+            );
+            let written = format!("producer ids of {id} below {}", first + 1_000);
+            assert_eq!(scene.written(), [written]);
+            let stale = request.with_broker_epoch(epoch - 1);
+            assert_eq!(scene.tell(&stale, 0).error_code, 77);
+        }
+    }
+
+    #[test]
+    fn there_is_no_block_behind_the_last_number() {
+        let mut scene = Scene::new().brokers(1);
+        let next_producer_id = i64::MAX - 999;
+        scene.write([ProducerIdsRecord {
+            next_producer_id,
+            ..ProducerIdsRecord::default()
+        }]);
+        let epoch = scene
+            .image
+            .broker(BrokerId(1))
+            .expect("it is on the scene")
+            .epoch;
+        let request = AllocateProducerIdsRequest::default()
+            .with_broker_id(BrokerId(1))
+            .with_broker_epoch(epoch);
+        assert_eq!(scene.tell(&request, 0).error_code, -1);
+    }
+}

@@ -122,3 +122,64 @@ impl Assignment<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::scene::{Scene, directory_id, topic_id};
+    use kafka_protocol::messages::assign_replicas_to_dirs_request as ask;
+
+    fn request(
+        scene: &Scene,
+        directory: Uuid,
+        topic: &str,
+        index: i32,
+    ) -> AssignReplicasToDirsRequest {
+        let partition = ask::PartitionData::default().with_partition_index(index);
+        let topic = ask::TopicData::default()
+            .with_topic_id(topic_id(topic))
+            .with_partitions(vec![partition]);
+        let directory = ask::DirectoryData::default()
+            .with_id(directory)
+            .with_topics(vec![topic]);
+        let broker = scene.image.broker(BrokerId(1)).expect("it is on the scene");
+        AssignReplicasToDirsRequest::default()
+            .with_broker_id(broker.id)
+            .with_broker_epoch(broker.epoch)
+            .with_directories(vec![directory])
+    }
+
+    #[track_caller]
+    fn check(directory: Uuid, topic: &str, index: i32, code: i16, written: &[&str]) {
+        let mut scene = Scene::new().brokers(2).topic("a", &[&[1, 2], &[2]]).begin();
+        let request = request(&scene, directory, topic, index);
+        let answer = scene.tell(&request, 0);
+        assert_eq!(answer.directories[0].id, directory);
+        assert_eq!(
+            answer.directories[0].topics[0].partitions[0].error_code,
+            code
+        );
+        assert_eq!(scene.written(), written);
+    }
+
+    #[test]
+    fn a_replica_is_where_its_broker_says() {
+        check(directory_id(1), "a", 0, 0, &[]);
+        check(directory_id(1), "b", 0, 100, &[]);
+        check(directory_id(1), "a", 9, 3, &[]);
+        check(directory_id(1), "a", 1, 6, &[]);
+        // A directory that is not known to be online counts as failed.
+        let written = ["a-0 directories=[777, 102]", "a-0 isr=[2] leader=2"];
+        check(Uuid::from_u128(777), "a", 0, 0, &written);
+    }
+
+    #[test]
+    fn the_whole_request_is_refused_for_kafkas_reasons() {
+        let mut scene = Scene::new().brokers(1);
+        let wrong_epoch = request(&scene, directory_id(1), "a", 0).with_broker_epoch(9);
+        assert_eq!(scene.tell(&wrong_epoch, 0).error_code, 77);
+        let mut old = Scene::at(16).brokers(1);
+        let request = request(&old, directory_id(1), "a", 0);
+        assert_eq!(old.tell(&request, 0).error_code, 35);
+    }
+}

@@ -244,3 +244,154 @@ fn start(
     let decision = Decision::answer(accepted(record.broker_epoch));
     brokers::carry_out(decision, ctx, Plan::restart(ctx, record, clean))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::Uuid;
+    use crate::rules::scene::{CLUSTER_ID, NODE, Scene, all_features, directory_id};
+    use kafka_protocol::protocol::StrBytes;
+
+    /// Broker `id` comes in its incarnation `incarnation`, and does everything right.
+    fn request(id: i32, incarnation: u128) -> BrokerRegistrationRequest {
+        let text = |text: &str| StrBytes::from_string(text.to_owned());
+        let feature = |feature: &BrokerFeature| {
+            Feature::default()
+                .with_name(text(&feature.name))
+                .with_min_supported_version(feature.min_supported_version)
+                .with_max_supported_version(feature.max_supported_version)
+        };
+        let listener = Listener::default()
+            .with_name(text("PLAINTEXT"))
+            .with_host(text("h"));
+        BrokerRegistrationRequest::default()
+            .with_broker_id(BrokerId(id))
+            .with_cluster_id(text(CLUSTER_ID))
+            .with_incarnation_id(Uuid::from_u128(incarnation))
+            .with_listeners(vec![listener.with_port(9092)])
+            .with_features(all_features().iter().map(feature).collect())
+            .with_log_dirs(vec![directory_id(id)])
+            .with_previous_broker_epoch(-1)
+    }
+
+    #[track_caller]
+    fn check(scene: &mut Scene, request: &BrokerRegistrationRequest, code: i16, written: &[&str]) {
+        assert_eq!(scene.tell(request, 4).error_code, code);
+        assert_eq!(scene.written(), written);
+    }
+
+    /// The recorded answers of rpc 8.2, and what YAKt adds.
+    #[test]
+    fn a_registration_is_refused_for_kafkas_reasons() {
+        #[track_caller]
+        fn refused(code: i16, spoil: impl FnOnce(&mut BrokerRegistrationRequest)) {
+            let mut request = request(3, 1);
+            spoil(&mut request);
+            check(&mut Scene::new().brokers(2).begin(), &request, code, &[]);
+        }
+        let ids = |ids: &[u128]| ids.iter().copied().map(Uuid::from_u128).collect();
+        refused(104, |it| it.cluster_id = StrBytes::from_static_str("other"));
+        refused(101, |it| it.broker_id = BrokerId(1));
+        refused(102, |it| it.is_migrating_zk_broker = true);
+        refused(119, |it| it.log_dirs.clear());
+        refused(119, |it| it.log_dirs = ids(&[2]));
+        refused(119, |it| it.log_dirs = ids(&[700, 701, 700]));
+        refused(119, |it| it.log_dirs = ids(&[101]));
+        refused(42, |it| it.listeners[0].security_protocol = 7);
+        refused(35, |it| it.features[0].max_supported_version = 29);
+        refused(119, |it| {
+            it.features
+                .retain(|it| &*it.name != features::METADATA_VERSION)
+        });
+        refused(35, |it| {
+            it.features.retain(|it| &*it.name != features::ELR_VERSION)
+        });
+        refused(35, |it| {
+            it.features
+                .retain(|it| &*it.name != features::KRAFT_VERSION)
+        });
+        refused(119, |it| it.broker_id = NODE);
+        refused(119, |it| it.broker_id = BrokerId(-1));
+    }
+
+    #[test]
+    fn the_voter_is_named_to_a_broker_that_carries_its_id() {
+        let refusal = Scene::new()
+            .ask(&request(NODE.0, 1), 4)
+            .expect_err("a voter has it");
+        assert!(refusal.text.contains("3000"), "{refusal}");
+    }
+
+    #[test]
+    fn a_first_registration_is_fenced_and_its_epoch_is_its_offset() {
+        let mut scene = Scene::new().brokers(2).begin();
+        let offset = scene.image.end_offset();
+        let answer = scene.tell(&request(3, 1), 4);
+        assert_eq!(answer.broker_epoch, offset);
+        assert_eq!(
+            scene.written(),
+            [format!("register 3 epoch={offset} fenced")]
+        );
+        let broker = scene.image.broker(BrokerId(3)).expect("it is registered");
+        assert_eq!((broker.registered_at, broker.log_dirs.len()), (offset, 1));
+        // It has no session before its first heartbeat: somebody else may take the id.
+        assert_eq!(scene.tell(&request(3, 2), 4).error_code, 0);
+    }
+
+    #[test]
+    fn the_same_process_keeps_its_epoch() {
+        let mut scene = Scene::new().brokers(2).begin();
+        let (incarnation, epoch) = {
+            let broker = scene.image.broker(BrokerId(2)).expect("it is on the scene");
+            (broker.incarnation_id.as_u128(), broker.epoch)
+        };
+        let amended = request(2, incarnation).with_rack(Some(StrBytes::from_static_str("r")));
+        check(
+            &mut scene,
+            &amended,
+            0,
+            &[&format!("register 2 epoch={epoch} unfenced")],
+        );
+        let broker = scene.image.broker(BrokerId(2)).expect("it is registered");
+        assert_eq!(broker.rack.as_deref(), Some("r"));
+        let timeout_ms = scene.settings.broker_session_timeout_ms;
+        assert!(
+            scene
+                .live
+                .has_session(BrokerId(2), epoch, scene.ticks, timeout_ms)
+        );
+    }
+
+    /// What a new process does to what the old one held: (version, previous epoch) -> records.
+    #[test]
+    fn a_clean_stop_keeps_a_broker_eligible() {
+        #[track_caller]
+        fn check(version: i16, knows_epoch: bool, expected: &str) {
+            let scene = Scene::new().brokers(2).topic("a", &[&[1, 2]]);
+            let mut scene = scene.partition("a", 0, &[1], 1, &[]).begin();
+            let epoch = scene
+                .image
+                .broker(BrokerId(1))
+                .expect("it is on the scene")
+                .epoch;
+            scene.advance_ms(9_001);
+            let mut request = request(1, 7);
+            request.previous_broker_epoch = if knows_epoch { epoch } else { -1 };
+            let first = scene.image.end_offset();
+            assert_eq!(scene.tell(&request, version).broker_epoch, first);
+            let register = format!("register 1 epoch={first} fenced");
+            assert_eq!(scene.written(), [expected.to_owned(), register]);
+        }
+        check(4, true, "a-0 isr=[] leader=-1 elr=[1] last=[1]");
+        check(4, false, "a-0 isr=[] leader=-1 last=[1]");
+        check(2, true, "a-0 isr=[] leader=-1 last=[1]");
+    }
+
+    #[test]
+    fn old_metadata_versions_know_no_directories() {
+        let mut scene = Scene::at(16).brokers(1);
+        let mut request = request(2, 1);
+        request.log_dirs.clear();
+        assert_eq!(scene.tell(&request, 1).error_code, 0);
+    }
+}

@@ -54,3 +54,35 @@ impl Write for ControllerRegistrationRequest {
             .with_error_message(Some(StrBytes::from_string(refusal.text.to_string())))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::scene::Scene;
+    use kafka_protocol::messages::controller_registration_request::{Feature, Listener};
+
+    #[test]
+    fn a_controller_is_written_down_as_it_says() {
+        let name = StrBytes::from_static_str;
+        let listener = Listener::default()
+            .with_name(name("CONTROLLER"))
+            .with_port(9093);
+        let feature = Feature::default().with_name(name("metadata.version"));
+        let request = ControllerRegistrationRequest::default()
+            .with_controller_id(3001)
+            .with_listeners(vec![listener.clone()])
+            .with_features(vec![feature.with_max_supported_version(30)]);
+        let mut scene = Scene::new();
+        assert_eq!(scene.tell(&request, 0).error_code, 0);
+        let controller = scene
+            .image
+            .controller(BrokerId(3001))
+            .expect("it is registered");
+        assert_eq!(controller.supports("metadata.version"), Some((0, 30)));
+        assert_eq!(controller.end_points[0].port, 9093);
+
+        assert_eq!(Scene::at(14).tell(&request, 0).error_code, 35);
+        let odd = request.with_listeners(vec![listener.with_security_protocol(-1)]);
+        assert_eq!(Scene::new().tell(&odd, 0).error_code, 42);
+    }
+}

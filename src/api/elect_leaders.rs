@@ -164,3 +164,89 @@ fn topic_result(name: TopicName, results: Vec<PartitionResult>) -> ReplicaElecti
         .with_topic(name)
         .with_partition_result(results)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::scene::Scene;
+    use kafka_protocol::messages::elect_leaders_request::TopicPartitions;
+
+    /// a-0 is led by its first replica, a-1 could be, a-2 cannot be, a-3 is led by nobody.
+    fn scene() -> Scene {
+        Scene::new()
+            .feature(crate::rules::features::ELR_VERSION, 0)
+            .brokers(3)
+            .topic("a", &[&[1, 2], &[1, 2], &[3, 1], &[3, 2]])
+            .partition("a", 1, &[2, 1], 2, &[])
+            .partition("a", 2, &[3, 1], 1, &[])
+            .partition("a", 3, &[3], -1, &[])
+            .fenced(&[3])
+            .begin()
+    }
+
+    fn asked(topic: &'static str, partitions: &[i32]) -> Option<Vec<TopicPartitions>> {
+        let topic = TopicName(StrBytes::from_static_str(topic));
+        let asked = TopicPartitions::default().with_topic(topic);
+        Some(vec![asked.with_partitions(partitions.to_vec())])
+    }
+
+    /// The results as `partition: code` and what was written.
+    #[track_caller]
+    fn check(
+        election_type: i8,
+        asked: Option<Vec<TopicPartitions>>,
+        results: &[(i32, i16)],
+        written: &[&str],
+    ) {
+        let mut scene = scene();
+        let request = ElectLeadersRequest::default()
+            .with_election_type(election_type)
+            .with_topic_partitions(asked);
+        let answer = scene.tell(&request, 2);
+        let all = answer
+            .replica_election_results
+            .iter()
+            .flat_map(|topic| &topic.partition_result);
+        let found: Vec<_> = all
+            .map(|result| (result.partition_id, result.error_code))
+            .collect();
+        assert_eq!(found, results);
+        assert_eq!(scene.written(), written);
+    }
+
+    #[test]
+    fn preferred_elections() {
+        let results = [(0, 84), (1, 0), (2, 80), (3, 80), (9, 3)];
+        check(0, asked("a", &[0, 1, 2, 3, 9]), &results, &["a-1 leader=1"]);
+        check(0, None, &[(1, 0), (2, 80), (3, 80)], &["a-1 leader=1"]);
+        check(0, asked("b", &[0]), &[(0, 3)], &[]);
+        check(
+            0,
+            asked("a", &[1, 1]),
+            &[(1, 0), (1, 0)],
+            &["a-1 leader=1", "a-1 leader=1"],
+        );
+    }
+
+    #[test]
+    fn unclean_elections() {
+        let elected = ["a-3 isr=[2] leader=2 recovery=1"];
+        check(1, asked("a", &[0, 3]), &[(0, 84), (3, 0)], &elected);
+        check(1, None, &[(3, 0)], &elected);
+    }
+
+    #[test]
+    fn an_unknown_type_is_refused_as_a_whole_and_for_each() {
+        let request = ElectLeadersRequest::default()
+            .with_election_type(7)
+            .with_topic_partitions(asked("a", &[0]));
+        let answer = scene().tell(&request, 2);
+        assert_eq!(answer.error_code, 42);
+        let result = &answer.replica_election_results[0].partition_result[0];
+        assert_eq!(result.error_code, 42);
+        assert_eq!(
+            result.error_message.as_deref(),
+            Some("Unknown election type 7")
+        );
+    }
+}

@@ -62,3 +62,48 @@ impl Write for InitProducerIdRequest {
             .with_producer_epoch(-1)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::scene::Scene;
+    use kafka_protocol::messages::TransactionalId;
+    use kafka_protocol::protocol::StrBytes;
+
+    fn request() -> InitProducerIdRequest {
+        InitProducerIdRequest::default()
+            .with_transactional_id(None)
+            .with_producer_id(ProducerId(-1))
+            .with_producer_epoch(-1)
+    }
+
+    #[test]
+    fn a_block_is_taken_once_and_given_out_one_by_one() {
+        let mut scene = Scene::new().begin();
+        for id in 0..1_001 {
+            let answer = scene.tell(&request(), 5);
+            assert_eq!((answer.producer_id.0, answer.producer_epoch), (id, 0));
+        }
+        let expected = [
+            "producer ids of 3000 below 1000",
+            "producer ids of 3000 below 2000",
+        ];
+        assert_eq!(scene.written(), expected);
+        // A new leader, on this node or another, does not know what is left.
+        scene.live = crate::rules::Live::begin(&scene.image, scene.ticks);
+        assert_eq!(scene.tell(&request(), 5).producer_id.0, 2_000);
+    }
+
+    #[test]
+    fn transactions_are_for_brokers() {
+        #[track_caller]
+        fn check(request: &InitProducerIdRequest, code: i16) {
+            let answer = Scene::new().tell(request, 5);
+            assert_eq!((answer.error_code, answer.producer_id.0), (code, -1));
+        }
+        let id = |id: &'static str| Some(TransactionalId(StrBytes::from_static_str(id)));
+        check(&request().with_transactional_id(id("t")), 16);
+        check(&request().with_transactional_id(id("")), 42);
+        check(&request().with_producer_epoch(3), 42);
+    }
+}

@@ -33,3 +33,23 @@ impl Write for UnregisterBrokerRequest {
         Some(self.broker_id)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::scene::Scene;
+
+    #[test]
+    fn a_broker_is_struck_off_alive_or_not() {
+        let mut scene = Scene::new().brokers(2).topic("a", &[&[1, 2]]).begin();
+        let request = UnregisterBrokerRequest::default().with_broker_id(BrokerId(1));
+        assert_eq!(scene.tell(&request, 0).error_code, 0);
+        assert_eq!(scene.written(), ["a-0 isr=[2] leader=2", "unregister 1"]);
+        assert!(!scene.live.is_tracked(BrokerId(1)));
+
+        let answer = scene.tell(&request, 0);
+        assert_eq!(answer.error_code, 102);
+        let text = answer.error_message.expect("it says why");
+        assert_eq!(&*text, "Broker ID 1 is not currently registered");
+    }
+}

@@ -278,3 +278,141 @@ pub fn change_of(broker: &Broker) -> BrokerRegistrationChangeRecord {
         ..BrokerRegistrationChangeRecord::default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::scene::Scene;
+
+    /// Lets broker 1 go through this plan and gives what was written.
+    fn carried_out(scene: &mut Scene, plan: fn(&Broker) -> Plan) -> Vec<String> {
+        let broker = scene.image.broker(BrokerId(1)).expect("it is on the scene");
+        let decision = carry_out(Decision::answer(()), &scene.ctx(0), plan(broker));
+        scene.apply(decision);
+        scene.written()
+    }
+
+    #[track_caller]
+    fn check(mut scene: Scene, plan: fn(&Broker) -> Plan, expected: &[&str]) {
+        assert_eq!(carried_out(&mut scene, plan), expected);
+    }
+
+    fn three() -> Scene {
+        Scene::new()
+            .brokers(3)
+            .topic("a", &[&[1, 2, 3], &[2, 3], &[2, 1]])
+    }
+
+    #[test]
+    fn what_makes_it_official_stands_where_kafka_writes_it() {
+        check(
+            three().begin(),
+            Plan::fence,
+            &[
+                "a-0 isr=[2, 3] leader=2",
+                "a-2 isr=[2]",
+                "broker 1 fenced=1",
+            ],
+        );
+        check(
+            three().begin(),
+            Plan::shut_down,
+            &[
+                "broker 1 stopping",
+                "a-0 isr=[2, 3] leader=2",
+                "a-2 isr=[2]",
+            ],
+        );
+        check(
+            three().begin(),
+            Plan::unregister,
+            &["a-0 isr=[2, 3] leader=2", "a-2 isr=[2]", "unregister 1"],
+        );
+        let back = three()
+            .fenced(&[1, 2])
+            .partition("a", 0, &[], -1, &[1, 2])
+            .partition("a", 2, &[], -1, &[2]);
+        check(
+            back.begin(),
+            Plan::unfence,
+            &["broker 1 fenced=-1", "a-0 isr=[1] leader=1 elr=[2]"],
+        );
+    }
+
+    #[test]
+    fn whoever_is_struck_off_is_not_waited_for() {
+        let eligible = three().fenced(&[1]).partition("a", 0, &[2], 2, &[1]);
+        check(
+            eligible
+                .config(
+                    crate::ids::ConfigResource::cluster(),
+                    "min.insync.replicas",
+                    "2",
+                )
+                .begin(),
+            Plan::unregister,
+            &["a-2 isr=[2]", "a-0 elr=[]", "unregister 1"],
+        );
+    }
+
+    #[test]
+    fn a_failed_directory_takes_its_replicas_along() {
+        fn plan(broker: &Broker) -> Plan {
+            Plan::directories_offline(broker, &[crate::rules::scene::directory_id(1)])
+                .expect("it was online")
+        }
+        check(
+            three().begin(),
+            plan,
+            &["a-0 isr=[2, 3] leader=2", "a-2 isr=[2]", "broker 1"],
+        );
+    }
+
+    /// More partitions than one slice takes: others get their turn, and the fence comes last.
+    #[test]
+    fn a_long_plan_is_cut_into_slices() {
+        let replicas: Vec<&[i32]> = vec![&[1, 2]; 2 * RECORDS_PER_SLICE_MAX + 5];
+        let mut scene = Scene::new().brokers(2).topic("a", &replicas).begin();
+        let broker = scene.image.broker(BrokerId(1)).expect("it is on the scene");
+        let decision = carry_out(Decision::answer(()), &scene.ctx(0), Plan::fence(broker));
+        assert_eq!(decision.records.len(), RECORDS_PER_SLICE_MAX);
+        let begun = LiveChange::PlanBegun {
+            broker: BrokerId(1),
+            kind: PlanKind::Fence,
+        };
+        assert_eq!(decision.live, [begun]);
+        scene.apply(decision);
+        let written = scene.written();
+        assert_eq!(written.len(), replicas.len() + 1);
+        assert_eq!(
+            written.last().map(String::as_str),
+            Some("broker 1 fenced=1")
+        );
+        assert_eq!(scene.image.leader_count(BrokerId(1)), 0);
+        assert!(!scene.live.is_busy(BrokerId(1)));
+    }
+
+    #[test]
+    fn nobody_moves_to_a_broker_on_its_way_out() {
+        let mut scene = three().begin();
+        let (broker, kind) = (BrokerId(2), PlanKind::Fence);
+        scene.live.apply(LiveChange::PlanBegun { broker, kind });
+        let written = carried_out(&mut scene, Plan::fence);
+        assert_eq!(written[0], "a-0 isr=[2, 3] leader=3");
+    }
+
+    #[test]
+    fn slices_begin_where_the_last_one_ended() {
+        let replicas: Vec<&[i32]> = vec![&[1, 2, 3]; 20_000];
+        let scene = Scene::new().brokers(3).topic("a", &replicas);
+        let plan = Plan::fence(scene.image.broker(BrokerId(1)).expect("it is on the scene"));
+        let mut next = Some(Cursor::default());
+        let (mut slices, mut records) = (0, 0);
+        while let Some(from) = next {
+            let slice = slice(&scene.ctx(0), &plan, from, RECORDS_PER_SLICE_MAX);
+            (slices, records) = (slices + 1, records + slice.records.len());
+            next = slice.next;
+        }
+        assert_eq!((slices, records), (10, 20_001));
+    }
+}

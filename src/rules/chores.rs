@@ -163,7 +163,7 @@ mod tests {
             .brokers(3)
             .topic("a", &[&[1, 2], &[2, 3], &[3, 1], &[1, 3]])
             .partition("a", 0, &[2, 1], 2, &[])
-            .partition("a", 2, &[1], 1, &[3])
+            .partition("a", 2, &[1], 1, &[])
             .partition("a", 3, &[], -1, &[1])
             .begin();
         check(

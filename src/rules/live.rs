@@ -442,4 +442,23 @@ mod tests {
         assert_eq!(live.shutdown_offset(B), None);
         assert_eq!(live.lowest_active_offset(|_| false), Offset::MAX);
     }
+
+    /// After a fail-over every unfenced broker was just heard from; nobody knows of the fenced ones.
+    #[test]
+    fn a_new_leader_fences_nobody() {
+        let scene = crate::rules::scene::Scene::new().brokers(3).fenced(&[2]);
+        let live = Live::begin(&scene.image, ms(100_000));
+        let sessions = [1, 2, 3].map(|id| {
+            let broker = scene
+                .image
+                .broker(BrokerId(id))
+                .expect("it is on the scene");
+            live.has_session(broker.id, broker.epoch, ms(109_000), TIMEOUT_MS)
+        });
+        assert_eq!(sessions, [true, false, true]);
+        assert!(
+            live.is_tracked(BrokerId(2)),
+            "its next heartbeat gives it one"
+        );
+    }
 }
