@@ -64,10 +64,12 @@ impl Write for CreatePartitionsRequest {
 }
 
 fn result(name: &TopicName, refusal: Option<&Refusal>) -> CreatePartitionsTopicResult {
+    // Kafka has no sentence here where the code says it all.
+    let says_more = |it: &&Refusal| it.code != ResponseError::UnknownTopicOrPartition;
     CreatePartitionsTopicResult::default()
         .with_name(name.clone())
         .with_error_code(refusal.map_or(0, Refusal::code))
-        .with_error_message(refusal.and_then(message))
+        .with_error_message(refusal.filter(says_more).and_then(message))
 }
 
 /// The records of one topic's new partitions, at most `room`: Kafka would write the first of too

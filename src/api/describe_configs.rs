@@ -294,11 +294,15 @@ fn broker_entry(layers: &Layers<'_>, name: String) -> Entry {
     }
 }
 
-/// The row of a broker key, or of the key that it sets for one listener.
+/// The row of a broker key, or of the general key that it sets for one listener.
 fn broker_key(name: &str) -> Option<&'static Key> {
-    let mut names = broker_synonyms(name).into_iter();
-    names
-        .find_map(|name| config_keys::find(BROKER, &name))
+    let general = || {
+        broker_synonyms(name)
+            .pop()
+            .and_then(|key| config_keys::find(BROKER, &key))
+    };
+    config_keys::find(BROKER, name)
+        .or_else(general)
         .or_else(|| own_key(name))
 }
 

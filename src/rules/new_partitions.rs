@@ -141,6 +141,8 @@ pub fn record(
         replicas,
         isr,
         leader,
+        leader_epoch: 0,
+        partition_epoch: 0,
         ..PartitionRecord::default()
     })
 }

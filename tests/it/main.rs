@@ -1,5 +1,6 @@
 //! The one integration test binary: it links once.
 
+mod decisions;
 mod golden;
 mod http;
 mod quorum;
