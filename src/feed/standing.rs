@@ -78,7 +78,7 @@ pub(super) fn named_leader<'a>(published: &'a Published, listener: &str) -> Name
             .endpoints
             .iter()
             .find(|endpoint| endpoint.name == listener);
-        same.or(voter.endpoints.first())
+        same.or_else(|| voter.endpoints.first())
             .map(|endpoint| (voter.id, endpoint))
     });
     match endpoint {

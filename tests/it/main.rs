@@ -1,6 +1,7 @@
 //! The one integration test binary: it links once.
 
 mod decisions;
+mod fetches;
 mod golden;
 mod http;
 mod quorum;
