@@ -48,6 +48,7 @@ impl Write for BrokerHeartbeatRequest {
             .with_should_shut_down(next == State::Stopped);
         let mut decision = Decision::answer(response).with_live(LiveChange::Heartbeat {
             broker: broker.id,
+            epoch: broker.epoch,
             at: ctx.ticks,
             metadata_offset: self.current_metadata_offset,
         });

@@ -22,6 +22,7 @@ use crate::refusal::{self, Refusal};
 use crate::rules::config_keys::{Key, TOPIC};
 use crate::rules::configs::alter::{self, Changes};
 use crate::rules::configs::{Layers, Overrides, Resolved};
+use crate::rules::electorate::is_active;
 use crate::rules::placement::Racks;
 use crate::rules::{Ctx, Decision, RECORDS_PER_DECISION_MAX, names, new_partitions};
 
@@ -355,7 +356,7 @@ fn assigned(ctx: &Ctx<'_>, topic: &CreatableTopic) -> Result<Vec<Vec<BrokerId>>,
         if !assignment
             .broker_ids
             .iter()
-            .any(|id| new_partitions::is_active(ctx, *id))
+            .any(|id| is_active(ctx, *id))
         {
             return Err(new_partitions::none_active_by_hand(index));
         }

@@ -367,6 +367,20 @@ impl Core {
             plan,
             response: mut answer,
         } = decision;
+        if records.is_empty() && !side.is_empty() {
+            // The side room takes no offset: what changes in it rides on a record, so that whoever
+            // polls by offset sees it.
+            records.push(NoOpRecord {}.into());
+        }
+        if !records.is_empty()
+            && let Err(refusal) = self.propose(&records, side, origin.clone(), now, effects)
+        {
+            // Nothing was decided after all: soft state stays as it was, too.
+            if let Some((waiting, _)) = answer {
+                effects.replies.push(waiting.refuse(refusal));
+            }
+            return;
+        }
         let Some(lead) = &mut self.lead else { return };
         for change in live {
             lead.live.apply(change);
@@ -376,35 +390,13 @@ impl Core {
             let (answer, held) = (answer.take(), Vec::new());
             lead.plans.keep(ActivePlan {
                 plan,
-                origin: origin.clone(),
+                origin,
                 answer,
                 held,
             });
         }
-        if records.is_empty() && !side.is_empty() {
-            // The side room takes no offset: what changes in it rides on a record, so that whoever
-            // polls by offset sees it.
-            records.push(NoOpRecord {}.into());
-        }
-        if records.is_empty() {
-            if let Some((waiting, decided)) = answer {
-                self.park(waiting, decided, effects);
-            }
-            return;
-        }
-        match self.propose(&records, side, origin, now, effects) {
-            Ok(()) => {
-                if let (Some(answer), Some(lead)) = (answer, &mut self.lead)
-                    && let Some(parked) = lead.parked.back_mut()
-                {
-                    parked.answers.push(answer);
-                }
-            }
-            Err(refusal) => {
-                if let Some((waiting, _)) = answer {
-                    effects.replies.push(waiting.refuse(refusal));
-                }
-            }
+        if let Some((waiting, decided)) = answer {
+            self.park(waiting, decided, effects);
         }
     }
 
@@ -667,6 +659,8 @@ impl Core {
                 .replies
                 .push(waiting.refuse(refusal::outcome_unknown()));
         }
+        // Soft state may rest on what never came true: a registration, a block of producer ids.
+        lead.live = Live::begin(&lead.ahead, now.ticks);
         tracing::warn!(
             epoch,
             run = lead.run,

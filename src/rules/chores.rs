@@ -24,14 +24,22 @@ pub fn fence_silent(ctx: &Ctx<'_>) -> Option<Decision<()>> {
     let timeout_ms = ctx.settings.broker_session_timeout_ms;
     let (broker, epoch) = ctx.live.expired(ctx.ticks, timeout_ms)?;
     let decision = Decision::answer(()).with_live(LiveChange::SessionOver { broker });
-    let registration = ctx
-        .view
-        .image
-        .broker(broker)
-        .filter(|broker| broker.epoch == epoch);
+    let registration = ctx.view.image.broker(broker);
     Some(match registration {
+        Some(_) if ctx.image.is_sessionless(broker) => {
+            decision.with_live(LiveChange::Forgotten { broker })
+        }
         None => decision.with_live(LiveChange::Forgotten { broker }),
         Some(registration) if registration.fenced => decision,
+        // The session was another life's. This one gets a whole session to be heard from.
+        Some(registration) if registration.epoch != epoch => {
+            decision.with_live(LiveChange::Heartbeat {
+                broker,
+                epoch: registration.epoch,
+                at: ctx.ticks,
+                metadata_offset: -1,
+            })
+        }
         Some(registration) => brokers::carry_out(decision, ctx, Plan::fence(registration)),
     })
 }

@@ -2,9 +2,10 @@
 
 use std::cell::{Cell, OnceCell};
 
-use super::configs::{Layers, Overrides};
+use super::configs::{Layers, overrides};
 use super::election::{Election, PartitionChange, Terms};
-use super::{Ctx, View, features};
+use super::placement::directory_of;
+use super::{Ctx, features};
 use crate::ids::{BrokerId, ConfigResource, TopicId, Uuid, directory};
 use crate::image::{Broker, Image, Partition, TopicView};
 use crate::records::PartitionChangeRecord;
@@ -89,7 +90,7 @@ impl<'a> Electorate<'a> {
         match self.last_topic.get() {
             Some((last, terms)) if last == id => terms,
             _ => {
-                let layers = self.layers.get_or_init(|| layers(&self.ctx.view));
+                let layers = self.layers.get_or_init(|| Layers::of(&self.ctx.view));
                 let terms = TopicTerms::of(topic, self.ctx.image, layers);
                 self.last_topic.set(Some((id, terms)));
                 terms
@@ -127,27 +128,6 @@ impl TopicTerms {
     }
 }
 
-/// The layers under the topics, as this node sees them.
-fn layers<'a>(view: &View<'a>) -> Layers<'a> {
-    let given = view
-        .settings
-        .given
-        .iter()
-        .map(|(key, value)| (&**key, &**value));
-    Layers {
-        node: overrides(view.image, &ConfigResource::broker(view.settings.node_id)),
-        cluster: overrides(view.image, &ConfigResource::cluster()),
-        given: given.collect(),
-    }
-}
-
-fn overrides<'a>(image: &'a Image, resource: &ConfigResource) -> Overrides<'a> {
-    image
-        .config(resource)
-        .map(|config| config.iter().collect())
-        .unwrap_or_default()
-}
-
 /// The finalized metadata.version; before the bootstrap records the lowest one, so that nothing is
 /// written that a broker could not read.
 pub fn metadata_version(image: &Image) -> i16 {
@@ -163,14 +143,10 @@ pub fn is_active(ctx: &Ctx<'_>, broker: BrokerId) -> bool {
     ctx.image.broker(broker).is_some_and(Broker::is_active) && !ctx.live.is_leaving(broker)
 }
 
-/// The directory of a new replica on this broker: known where the broker has only one, else the
-/// broker says it later (`ClusterControlManager.defaultDir`, 4.3.1).
+/// The directory that a new replica on this broker is recorded with.
 pub fn default_directory(image: &Image, broker: BrokerId) -> Uuid {
-    match image.broker(broker).map(|broker| &broker.log_dirs[..]) {
-        Some([]) => directory::MIGRATING,
-        Some([only]) => *only,
-        None | Some(_) => directory::UNASSIGNED,
-    }
+    let log_dirs = image.broker(broker).map(|broker| &broker.log_dirs[..]);
+    directory_of(log_dirs, metadata_version(image))
 }
 
 /// Whether a replica in this directory can be used (`DirectoryId.isOnline`, 4.3.1).

@@ -64,6 +64,8 @@ pub enum LiveChange {
     Heartbeat {
         /// Whose.
         broker: BrokerId,
+        /// Its epoch.
+        epoch: BrokerEpoch,
         /// When it came in.
         at: Ticks,
         /// How far that broker has applied the metadata log.
@@ -127,14 +129,20 @@ impl Live {
             LiveChange::Forgotten { broker } => self.forget(broker),
             LiveChange::Heartbeat {
                 broker,
+                epoch,
                 at,
                 metadata_offset,
             } => {
-                if let Some(pulse) = self.brokers.get_mut(&broker) {
-                    pulse.metadata_offset = metadata_offset;
-                    let epoch = pulse.epoch;
-                    self.touch(broker, epoch, at);
+                // The decision saw the registration; who is not known here is known from now on.
+                if self
+                    .brokers
+                    .get(&broker)
+                    .is_none_or(|pulse| pulse.epoch != epoch)
+                {
+                    self.register(broker, epoch);
                 }
+                self.edit(broker, |pulse| pulse.metadata_offset = metadata_offset);
+                self.touch(broker, epoch, at);
             }
             LiveChange::SessionOver { broker } => self.set_contact(broker, None),
             LiveChange::Fenced { broker } => {
@@ -414,8 +422,9 @@ mod tests {
     #[test]
     fn the_slowest_active_broker_is_waited_for() {
         let mut live = two();
-        let heartbeat = |broker, metadata_offset| LiveChange::Heartbeat {
+        let heartbeat = |broker: BrokerId, metadata_offset| LiveChange::Heartbeat {
             broker,
+            epoch: i64::from(broker.0) * 10,
             at: ms(1),
             metadata_offset,
         };

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use kafka_protocol::error::ResponseError;
 
 use super::Ctx;
+use super::electorate::is_active;
 use super::placement::{Candidate, Racks, directory_of};
 use crate::ids::{BrokerId, PartitionIndex, TopicId};
 use crate::image::Broker;
@@ -43,11 +44,6 @@ fn has_uncordoned_dirs(broker: &Broker) -> bool {
         return true;
     };
     broker.log_dirs.is_empty() || broker.log_dirs.iter().any(|dir| !cordoned.contains(dir))
-}
-
-/// Whether a broker may be in sync and lead: registered, unfenced, not on its way out.
-pub fn is_active(ctx: &Ctx<'_>, broker: BrokerId) -> bool {
-    ctx.image.broker(broker).is_some_and(Broker::is_active) && !ctx.live.is_leaving(broker)
 }
 
 /// Checks the replicas that somebody chose for one partition; INVALID_REPLICA_ASSIGNMENT. Fenced

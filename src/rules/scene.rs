@@ -213,8 +213,10 @@ impl Scene {
     pub(crate) fn hear(&mut self, id: i32) {
         let metadata_offset = self.image.end_offset() - 1;
         let (broker, at) = (BrokerId(id), self.ticks);
+        let epoch = self.image.broker(broker).expect("it is on the scene").epoch;
         self.live.apply(LiveChange::Heartbeat {
             broker,
+            epoch,
             at,
             metadata_offset,
         });
