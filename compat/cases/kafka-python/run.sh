@@ -1,0 +1,4 @@
+# The admin client of kafka-python.
+# subjects: kafka yakt
+# stages: placed live
+"$PYTHON" "$COMPAT/cases/kafka-python/admin.py"
