@@ -14,7 +14,8 @@ import org.apache.kafka.common.utils.Exit;
  * Runs many of Kafka's command line tools in one JVM, since starting one for each costs a second.
  *
  * <p>Reads a command a line from standard input, for example
- * {@code kafka-topics --bootstrap-server 127.0.0.1:9092 --list}; single quotes group words. Prints
+ * {@code kafka-topics --bootstrap-server 127.0.0.1:9092 --list}; single quotes group words, and
+ * {@code sleep MILLISECONDS} waits, for brokers learn of a change a moment after the controller. Prints
  * each command, what the tool wrote to standard output and standard error, and its status if it is
  * not 0.
  */
@@ -51,7 +52,9 @@ public final class Tools {
         Exit.setHaltProcedure((status, message) -> end(status));
         BufferedReader lines = new BufferedReader(new InputStreamReader(System.in));
         for (String line = lines.readLine(); line != null; line = lines.readLine()) {
-            if (!line.isBlank() && !line.startsWith("#")) {
+            if (line.startsWith("sleep ")) {
+                Thread.sleep(Long.parseLong(line.substring("sleep ".length())));
+            } else if (!line.isBlank()) {
                 OUT.println("$ " + line);
                 OUT.print(run(words(line)));
                 OUT.flush();

@@ -30,11 +30,17 @@ def alter(**changes):
     print("  alter:", answer["topic"][TOPIC])
 
 
-def described():
-    for topic in admin.describe_topics([TOPIC]):
-        for partition in sorted(topic["partitions"], key=lambda partition: partition["partition_index"]):
-            print("  partition", partition["partition_index"], "leader", partition["leader_id"],
-                  "replicas", partition["replica_nodes"], "isr", partition["isr_nodes"])
+def described(count):
+    """Waits until the broker knows of so many partitions with a leader, then prints them."""
+    deadline = time.monotonic() + 10
+    known = []
+    while len(known) != count and time.monotonic() < deadline:
+        time.sleep(0.05)
+        partitions = admin.describe_topics([TOPIC])[0]["partitions"]
+        known = [partition for partition in partitions if partition["leader_id"] >= 0]
+    for partition in sorted(known, key=lambda partition: partition["partition_index"]):
+        print("  partition", partition["partition_index"], "leader", partition["leader_id"],
+              "replicas", partition["replica_nodes"], "isr", partition["isr_nodes"])
 
 
 topic = NewTopic(TOPIC, num_partitions=2, replication_factor=1, topic_configs={"retention.ms": "60000"})
@@ -45,11 +51,10 @@ attempt("create again", lambda: admin.create_topics([topic]))
 attempt("create too wide", lambda: admin.create_topics([NewTopic("wide", num_partitions=1, replication_factor=3)]))
 admin.wait_for_topics([TOPIC])
 print("listed:", TOPIC in admin.list_topics())
-described()
+described(2)
 attempt("add partitions", lambda: admin.create_partitions({TOPIC: 3}))
 attempt("take partitions away", lambda: admin.create_partitions({TOPIC: 1}))
-admin.wait_for_topics([TOPIC])
-described()
+described(3)
 print("configs:", configs())
 attempt("alter", lambda: alter(max_message_bytes="2000", cleanup_policy="compact"))
 deadline = time.monotonic() + 10
