@@ -107,7 +107,7 @@ enum Wrap {
 
 impl Turn {
     /// The end of the request if it has come to it; to be asked of the first in line.
-    pub fn poll(&mut self, dispatcher: &Arc<Dispatcher>, cx: &mut Context<'_>) -> Poll<Outcome> {
+    pub fn poll(&mut self, dispatcher: &Dispatcher, cx: &mut Context<'_>) -> Poll<Outcome> {
         loop {
             match std::mem::replace(&mut self.stage, Stage::Gone) {
                 Stage::Read(read, call) => match dispatcher.read(read, call) {
@@ -323,10 +323,16 @@ impl Dispatcher {
     /// Sends a request on its way. `elsewhere`: another node leads, and may be asked.
     fn stage(&self, row: &Row, call: Call, elsewhere: bool) -> Result<Stage, Closed> {
         Ok(match row.kind {
+            Kind::Read(read) if elsewhere && call.api == ApiKey::DescribeQuorum => {
+                // Only the leader knows; clients that were sent here by name do not look for it.
+                let here = self.doors.clone();
+                let otherwise = move |call| read_now(&here, read, call);
+                Stage::Slow(forward::question(&self.doors, call, otherwise), true)
+            }
             Kind::Read(read) => Stage::Read(read, call),
             Kind::Write(write) => self.write(write, call, elsewhere)?,
             Kind::Feed => Stage::Serve(Arc::clone(&self.doors.feed), call),
-            Kind::Quorum if elsewhere => Stage::Slow(forward::question(&self.doors, call), true),
+            Kind::Quorum if elsewhere => Stage::Slow(forward::change(&self.doors, call), false),
             Kind::Quorum => Stage::Serve(Arc::clone(&self.doors.quorum), call),
             // The only one, Envelope, was opened before.
             Kind::Session => return Err(Closed::UnsupportedVersion),
@@ -363,37 +369,17 @@ impl Dispatcher {
     }
 
     /// Answers a read, or gives back what it must wait for.
-    fn read(self: &Arc<Self>, read: ReadRow, call: Call) -> Result<Outcome, Slow<Outcome>> {
+    fn read(&self, read: ReadRow, call: Call) -> Result<Outcome, Slow<Outcome>> {
         if call.api == ApiKey::Metadata && self.doors.published.borrow().quorum.leader.is_none() {
-            let this = Arc::clone(self);
+            let doors = self.doors.clone();
             return Err(Box::pin(async move {
-                let mut published = this.doors.published.clone();
+                let mut published = doors.published.clone();
                 let known = published.wait_for(|now| now.quorum.leader.is_some());
                 let _ = tokio::time::timeout(LEADER_PATIENCE, known).await;
-                this.read_now(read, call)
+                read_now(&doors, read, call)
             }));
         }
-        Ok(self.read_now(read, call))
-    }
-
-    fn read_now(&self, read: ReadRow, call: Call) -> Outcome {
-        let published = Arc::clone(&self.doors.published.borrow());
-        let view = View {
-            image: &published.image,
-            quorum: &published.quorum,
-            caller: &call.caller,
-            settings: &self.doors.settings,
-            version: call.version,
-        };
-        let answered = catch_unwind(AssertUnwindSafe(|| match read(call.body, call.version) {
-            Ok(request) if request.expects_answer() => Outcome::Answer(request.answer(&view)),
-            Ok(_) => Outcome::Close(Closed::NoAnswerWanted),
-            Err(_) => Outcome::Close(Closed::Malformed),
-        }));
-        answered.unwrap_or_else(|_| {
-            tracing::error!(api = ?call.api, version = call.version, "an answer panicked");
-            Outcome::Close(Closed::Failed)
-        })
+        Ok(read_now(&self.doors, read, call))
     }
 
     /// Another node that leads, as far as is known.
@@ -441,6 +427,33 @@ impl Dispatcher {
         );
         Err(Closed::Failed)
     }
+}
+
+fn read_now(doors: &Doors, read: ReadRow, call: Call) -> Outcome {
+    let published = Arc::clone(&doors.published.borrow());
+    let view = View {
+        image: &published.image,
+        quorum: &published.quorum,
+        caller: &call.caller,
+        settings: &doors.settings,
+        version: call.version,
+    };
+    let leads = view
+        .quorum
+        .leader
+        .is_some_and(|leader| leader.0 == view.quorum.node_id);
+    let answered = catch_unwind(AssertUnwindSafe(|| match read(call.body, call.version) {
+        Ok(request) if !request.expects_answer() => Outcome::Close(Closed::NoAnswerWanted),
+        Ok(request) if call.api == ApiKey::DescribeQuorum && !leads => {
+            Outcome::NotLeader(request.answer(&view))
+        }
+        Ok(request) => Outcome::Answer(request.answer(&view)),
+        Err(_) => Outcome::Close(Closed::Malformed),
+    }));
+    answered.unwrap_or_else(|_| {
+        tracing::error!(api = ?call.api, version = call.version, "an answer panicked");
+        Outcome::Close(Closed::Failed)
+    })
 }
 
 /// Appends an answer's body.

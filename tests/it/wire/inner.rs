@@ -1,0 +1,1 @@
+//! Requests inside requests: a broker's Envelope, and what a follower forwards.

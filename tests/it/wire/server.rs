@@ -1,0 +1,297 @@
+//! A running listener with fakes behind it, and a client that speaks in frames.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use kafka_protocol::messages::{ApiKey, FetchResponse, FetchSnapshotResponse};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::{oneshot, watch};
+use yakt::api::{AnyWrite, Answer};
+use yakt::clock::{Clock, Dice, SystemClock};
+use yakt::controller::Slow;
+use yakt::feed::Published;
+use yakt::ids::{BrokerId, Endpoint};
+use yakt::metrics::{Closed, Metrics};
+use yakt::rules::{Caller, Ctx, Live, View};
+use yakt::settings::Settings;
+use yakt::wire::doors::{
+    Call, Doors, Forward, PeerCall, PeerDoor, Replied, Serve, Served, Writes,
+};
+use yakt::wire::{self, Wire};
+
+/// How long a test waits for what must come.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+/// A peer API of the fake.
+pub const PEER_KEY: i16 = 20_007;
+
+/// The listener and all that stands behind it.
+pub struct Server {
+    pub wire: Wire,
+    pub address: SocketAddr,
+    pub published: watch::Sender<Arc<Published>>,
+    pub fakes: Arc<Fakes>,
+    pub metrics: Arc<Metrics>,
+}
+
+impl Server {
+    /// A node that leads a quorum of one, with an empty image.
+    pub async fn leading() -> Self {
+        Self::with(Settings::default(), leader(3000)).await
+    }
+
+    pub async fn with(settings: Settings, published: Published) -> Self {
+        let settings = Arc::new(settings);
+        let (sender, published) = watch::channel(Arc::new(published));
+        let metrics = Arc::new(Metrics::default());
+        let fakes = Arc::new(Fakes {
+            published: published.clone(),
+            settings: Arc::clone(&settings),
+            hold: Mutex::default(),
+            held: Mutex::default(),
+            news: watch::Sender::default(),
+            forwarded: Mutex::default(),
+            forward_answer: Mutex::default(),
+            peer_calls: Mutex::default(),
+        });
+        let doors = Doors {
+            published,
+            writes: fakes.clone(),
+            feed: fakes.clone(),
+            quorum: fakes.clone(),
+            forward: fakes.clone(),
+            peers: fakes.clone(),
+            settings,
+            clock: Arc::new(SystemClock::new()),
+            metrics: Arc::clone(&metrics),
+        };
+        let endpoint =
+            Endpoint { name: "CONTROLLER".to_owned(), host: "127.0.0.1".to_owned(), port: 0 };
+        let wire = wire::start(&[endpoint], doors).await.unwrap();
+        let address = wire.addresses()[0];
+        Self { wire, address, published: sender, fakes, metrics }
+    }
+
+    pub async fn connect(&self) -> Client {
+        Client { stream: TcpStream::connect(self.address).await.unwrap() }
+    }
+
+    /// Waits until so many connections were closed for this reason.
+    pub async fn closed(&self, why: Closed, count: u64) {
+        let counted = async {
+            while self.metrics.connections_closed(why) < count {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        let waited = tokio::time::timeout(PATIENCE, counted).await;
+        let all = Closed::ALL.map(|why| (why, self.metrics.connections_closed(why)));
+        waited.unwrap_or_else(|_| panic!("waited for {count} × {why:?}, have {all:?}"));
+    }
+}
+
+/// What this node publishes when `leader` leads; this node is always 3000.
+pub fn leader(leader: i32) -> Published {
+    let mut published = Published::default();
+    published.quorum.node_id = 3000;
+    published.quorum.epoch = 1;
+    published.quorum.leader = Some(BrokerId(leader));
+    published.quorum.active = leader == 3000;
+    published
+}
+
+/// A write that waits for the test.
+pub struct Held {
+    pub request: Box<dyn AnyWrite>,
+    pub caller: Caller,
+    pub api: i16,
+    reply: oneshot::Sender<Replied>,
+}
+
+impl Held {
+    /// Answers it with what its own decision says, as if that were committed.
+    pub fn decide(self, fakes: &Fakes) {
+        let Self { request, caller, reply, .. } = self;
+        let _ = reply.send(fakes.decided(request.as_ref(), &caller));
+    }
+}
+
+/// Everything behind the doors.
+pub struct Fakes {
+    published: watch::Receiver<Arc<Published>>,
+    settings: Arc<Settings>,
+    /// Writes wait here while `hold` says so.
+    pub hold: Mutex<bool>,
+    pub held: Mutex<VecDeque<Held>>,
+    /// Fetches wait until this is true.
+    pub news: watch::Sender<bool>,
+    /// What was forwarded, in order.
+    pub forwarded: Mutex<Vec<Bytes>>,
+    /// How forwarding ends: the answer's bytes, or an error.
+    pub forward_answer: Mutex<Option<Bytes>>,
+    /// Peers' frames, in the order they came.
+    pub peer_calls: Mutex<Vec<Bytes>>,
+}
+
+impl Fakes {
+    fn decided(&self, request: &dyn AnyWrite, caller: &Caller) -> Replied {
+        let published = Arc::clone(&self.published.borrow());
+        let clock = SystemClock::new();
+        let view = View {
+            image: &published.image,
+            quorum: &published.quorum,
+            caller,
+            settings: &self.settings,
+            version: 0,
+        };
+        let (live, dice) = (Live::default(), Dice::seeded(1));
+        let ctx = Ctx { view, live: &live, now: clock.now(), ticks: clock.ticks(), dice: &dice };
+        let result = match request.decide(&ctx) {
+            Ok(decision) => Ok(decision.response),
+            Err(refusal) => {
+                let answer = request.refuse(&refusal);
+                Err((refusal, answer))
+            }
+        };
+        Replied { result, offset: 7 }
+    }
+
+    /// Waits until so many writes are held.
+    pub async fn held(&self, count: usize) -> Vec<Held> {
+        let there = async {
+            while self.held.lock().unwrap().len() < count {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, there).await.expect("the writes arrive");
+        self.held.lock().unwrap().drain(..).collect()
+    }
+}
+
+impl Writes for Fakes {
+    fn submit(
+        &self,
+        request: Box<dyn AnyWrite>,
+        caller: Caller,
+        api: i16,
+        _: i16,
+    ) -> oneshot::Receiver<Replied> {
+        let (reply, receiver) = oneshot::channel();
+        let held = Held { request, caller, api, reply };
+        if *self.hold.lock().unwrap() {
+            self.held.lock().unwrap().push_back(held);
+        } else {
+            held.decide(self);
+        }
+        receiver
+    }
+}
+
+impl Serve for Fakes {
+    fn serve(&self, call: Call) -> Slow<Served> {
+        let mut news = self.news.subscribe();
+        Box::pin(async move {
+            let answer: Box<dyn Answer> = match call.api {
+                ApiKey::Fetch => {
+                    let _ = news.wait_for(|news| *news).await;
+                    Box::new(FetchResponse::default().with_session_id(7))
+                }
+                ApiKey::FetchSnapshot => Box::new(FetchSnapshotResponse::default()),
+                _ => return Served::Close,
+            };
+            Served::Answer(answer)
+        })
+    }
+}
+
+impl Forward for Fakes {
+    fn send(&self, body: Bytes) -> Slow<anyhow::Result<Bytes>> {
+        self.forwarded.lock().unwrap().push(body);
+        let answer = self.forward_answer.lock().unwrap().clone();
+        Box::pin(async move { answer.ok_or_else(|| anyhow::anyhow!("the leader is gone")) })
+    }
+}
+
+impl PeerDoor for Fakes {
+    fn answer(&self, call: PeerCall) -> Slow<Option<Bytes>> {
+        let calls = {
+            let mut calls = self.peer_calls.lock().unwrap();
+            calls.push(call.body.clone());
+            calls.len()
+        };
+        Box::pin(async move {
+            // Later frames are ready first; answers leave in order all the same.
+            tokio::time::sleep(Duration::from_millis(40 / calls as u64)).await;
+            (call.key == PEER_KEY).then_some(call.body)
+        })
+    }
+}
+
+/// A client that speaks in frames.
+pub struct Client {
+    pub stream: TcpStream,
+}
+
+impl Client {
+    /// Sends bytes as they are.
+    pub async fn raw(&mut self, bytes: &[u8]) {
+        // The server may have closed already; what it says to that is what the test looks at.
+        let _ = self.stream.write_all(bytes).await;
+    }
+
+    pub async fn send(&mut self, key: i16, version: i16, correlation: i32, body: &[u8]) {
+        self.raw(&frame(key, version, correlation, body)).await;
+    }
+
+    /// The next frame without its length; `None` if the server closes instead.
+    pub async fn receive(&mut self) -> Option<Bytes> {
+        let whole = async {
+            let length = self.stream.read_i32().await.ok()?;
+            let mut frame = vec![0; length as usize];
+            self.stream.read_exact(&mut frame).await.ok()?;
+            Some(Bytes::from(frame))
+        };
+        tokio::time::timeout(PATIENCE, whole).await.expect("an answer or the end in time")
+    }
+
+    /// The correlation id of the next answer.
+    pub async fn correlation(&mut self) -> Option<i32> {
+        let frame = self.receive().await?;
+        Some(i32::from_be_bytes(frame[..4].try_into().unwrap()))
+    }
+
+    /// Sends a request and waits for its answer's body.
+    pub async fn ask(&mut self, key: ApiKey, version: i16, body: &[u8]) -> Option<Bytes> {
+        self.send(key as i16, version, 77, body).await;
+        let mut frame = self.receive().await?;
+        assert_eq!(frame.split_to(4), 77_i32.to_be_bytes().as_slice());
+        if key.response_header_version(version) == 1 {
+            assert_eq!(frame.split_to(1), [0].as_slice());
+        }
+        Some(frame)
+    }
+
+    /// Whether the connection still answers: ApiVersions 0 is always answered.
+    pub async fn works(&mut self) -> bool {
+        self.ask(ApiKey::ApiVersions, 0, &[]).await.is_some()
+    }
+}
+
+/// A request frame with its length and the header that its key and version demand.
+pub fn frame(key: i16, version: i16, correlation: i32, body: &[u8]) -> Vec<u8> {
+    let api = ApiKey::try_from(key);
+    let flexible = api.is_ok_and(|api| api.request_header_version(version) == 2);
+    let mut content = BytesMut::new();
+    content.put_i16(key);
+    content.put_i16(version);
+    content.put_i32(correlation);
+    content.put_i16(4);
+    content.put_slice(b"test");
+    if flexible {
+        content.put_u8(0);
+    }
+    content.put_slice(body);
+    [&(content.len() as i32).to_be_bytes(), &content[..]].concat()
+}
