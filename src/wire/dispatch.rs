@@ -35,6 +35,17 @@ use super::shapes;
 /// How long Metadata waits for a leader to be known before it answers without one.
 const LEADER_PATIENCE: Duration = Duration::from_secs(1);
 
+/// What brokers and controllers send: they look for the leader themselves when they hear that this
+/// node is not the one, and must hear it.
+const FOR_THE_LEADER: [ApiKey; 6] = [
+    ApiKey::AlterPartition,
+    ApiKey::BrokerRegistration,
+    ApiKey::BrokerHeartbeat,
+    ApiKey::AllocateProducerIds,
+    ApiKey::ControllerRegistration,
+    ApiKey::AssignReplicasToDirs,
+];
+
 /// Begins requests and writes their answers, for all connections.
 pub struct Dispatcher {
     /// Where requests go.
@@ -352,8 +363,7 @@ impl Dispatcher {
             Ok(Err(_)) => return Err(Closed::Malformed),
             Err(_) => return Err(Closed::Failed),
         };
-        // A broker looks for the leader itself when it hears that this is not the one.
-        if elsewhere && write.broker().is_none() {
+        if elsewhere && !FOR_THE_LEADER.contains(&call.api) {
             return Ok(Stage::Slow(forward::write(&self.doors, call, write), false));
         }
         let Call {

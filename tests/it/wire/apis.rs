@@ -60,7 +60,12 @@ fn api_versions(version: i16) -> anyhow::Result<Bytes> {
         return encode(&request, version);
     }
     let name = StrBytes::from_static_str("test");
-    encode(&request.with_client_software_name(name.clone()).with_client_software_version(name), version)
+    encode(
+        &request
+            .with_client_software_name(name.clone())
+            .with_client_software_version(name),
+        version,
+    )
 }
 
 /// With the default acks of 0 no answer is expected.

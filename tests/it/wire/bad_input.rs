@@ -15,38 +15,117 @@ fn bad_frames() -> Vec<(&'static str, Vec<u8>, Closed)> {
     let array_of = |count: [u8; 4]| frame(METADATA, 1, 1, &count);
     let create = ApiKey::CreateTopics as i16;
     vec![
-        ("negative length", with_length(-1, &[0; 20]), Closed::FrameLength),
-        ("least length", with_length(i32::MIN, &[]), Closed::FrameLength),
-        ("2 GB", with_length(i32::MAX, &[0; 100]), Closed::FrameLength),
-        ("100 MiB and one", with_length(104_857_601, &[]), Closed::FrameLength),
-        ("an HTTP request", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n".to_vec(), Closed::FrameLength),
-        ("a TLS hello", vec![0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc], Closed::FrameLength),
+        (
+            "negative length",
+            with_length(-1, &[0; 20]),
+            Closed::FrameLength,
+        ),
+        (
+            "least length",
+            with_length(i32::MIN, &[]),
+            Closed::FrameLength,
+        ),
+        (
+            "2 GB",
+            with_length(i32::MAX, &[0; 100]),
+            Closed::FrameLength,
+        ),
+        (
+            "100 MiB and one",
+            with_length(104_857_601, &[]),
+            Closed::FrameLength,
+        ),
+        (
+            "an HTTP request",
+            b"GET / HTTP/1.1\r\nHost: x\r\n\r\n".to_vec(),
+            Closed::FrameLength,
+        ),
+        (
+            "a TLS hello",
+            vec![0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc],
+            Closed::FrameLength,
+        ),
         ("zero length", with_length(0, &[]), Closed::Header),
-        ("half a header", with_length(5, &[0, 3, 0, 1, 0]), Closed::Header),
-        ("client id too long", with_length(10, &[0, 3, 0, 1, 0, 0, 0, 1, 0x7f, 0xff]), Closed::Header),
+        (
+            "half a header",
+            with_length(5, &[0, 3, 0, 1, 0]),
+            Closed::Header,
+        ),
+        (
+            "client id too long",
+            with_length(10, &[0, 3, 0, 1, 0, 0, 0, 1, 0x7f, 0xff]),
+            Closed::Header,
+        ),
         ("unknown key", frame(999, 0, 1, &[]), Closed::UnknownApi),
         ("negative key", frame(-1, 0, 1, &[]), Closed::UnknownApi),
-        ("a key that brokers dropped", frame(7, 1, 1, &[0; 8]), Closed::UnknownApi),
-        ("unknown version", frame(METADATA, 14, 1, &[0; 9]), Closed::UnsupportedVersion),
-        ("negative version", frame(METADATA, -1, 1, &[0; 9]), Closed::UnsupportedVersion),
+        (
+            "a key that brokers dropped",
+            frame(7, 1, 1, &[0; 8]),
+            Closed::UnknownApi,
+        ),
+        (
+            "unknown version",
+            frame(METADATA, 14, 1, &[0; 9]),
+            Closed::UnsupportedVersion,
+        ),
+        (
+            "negative version",
+            frame(METADATA, -1, 1, &[0; 9]),
+            Closed::UnsupportedVersion,
+        ),
         ("no body", frame(METADATA, 1, 1, &[]), Closed::Malformed),
-        ("half a body", frame(METADATA, 4, 1, &[0, 0, 0, 1, 0, 4, b'n']), Closed::Malformed),
-        ("bytes left over", frame(METADATA, 1, 1, &[0, 0, 0, 0, 7]), Closed::Malformed),
-        ("2^31 - 1 topics", array_of([0x7f, 0xff, 0xff, 0xff]), Closed::Malformed),
-        ("-2 topics", array_of([0xff, 0xff, 0xff, 0xfe]), Closed::Malformed),
-        ("2^31 - 1 tags", {
-            frame(METADATA, 12, 1, &[1, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x07])
-        }, Closed::Malformed),
-        ("4 billion topics, compact", {
-            frame(METADATA, 12, 1, &[0xff, 0xff, 0xff, 0xff, 0x0f, 0, 0, 0])
-        }, Closed::Malformed),
-        ("no UTF-8", frame(METADATA, 1, 1, &[0, 0, 0, 1, 0, 1, 0xff]), Closed::Malformed),
-        ("null where a name must be", {
-            frame(create, 4, 1, &[0, 0, 0, 1, 0xff, 0xff, 0, 0, 0, 1, 0, 1])
-        }, Closed::Malformed),
-        ("acks 0 and data", {
-            frame(ApiKey::Produce as i16, 3, 1, &[0xff, 0xff, 0, 0, 0, 0, 0, 9, 0, 0, 0, 0])
-        }, Closed::NoAnswerWanted),
+        (
+            "half a body",
+            frame(METADATA, 4, 1, &[0, 0, 0, 1, 0, 4, b'n']),
+            Closed::Malformed,
+        ),
+        (
+            "bytes left over",
+            frame(METADATA, 1, 1, &[0, 0, 0, 0, 7]),
+            Closed::Malformed,
+        ),
+        (
+            "2^31 - 1 topics",
+            array_of([0x7f, 0xff, 0xff, 0xff]),
+            Closed::Malformed,
+        ),
+        (
+            "-2 topics",
+            array_of([0xff, 0xff, 0xff, 0xfe]),
+            Closed::Malformed,
+        ),
+        (
+            "2^31 - 1 tags",
+            { frame(METADATA, 12, 1, &[1, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x07]) },
+            Closed::Malformed,
+        ),
+        (
+            "4 billion topics, compact",
+            { frame(METADATA, 12, 1, &[0xff, 0xff, 0xff, 0xff, 0x0f, 0, 0, 0]) },
+            Closed::Malformed,
+        ),
+        (
+            "no UTF-8",
+            frame(METADATA, 1, 1, &[0, 0, 0, 1, 0, 1, 0xff]),
+            Closed::Malformed,
+        ),
+        (
+            "null where a name must be",
+            { frame(create, 4, 1, &[0, 0, 0, 1, 0xff, 0xff, 0, 0, 0, 1, 0, 1]) },
+            Closed::Malformed,
+        ),
+        (
+            "acks 0 and data",
+            {
+                frame(
+                    ApiKey::Produce as i16,
+                    3,
+                    1,
+                    &[0xff, 0xff, 0, 0, 0, 0, 0, 9, 0, 0, 0, 0],
+                )
+            },
+            Closed::NoAnswerWanted,
+        ),
     ]
 }
 
@@ -103,7 +182,11 @@ async fn random_bytes_never_end_the_server() {
         let row = &yakt::api::TABLE[usize::from(round) % yakt::api::TABLE.len()];
         match round % 4 {
             0 => client.raw(&garbage).await,
-            _ => client.send(row.key as i16, *row.versions.end(), 1, &garbage).await,
+            _ => {
+                client
+                    .send(row.key as i16, *row.versions.end(), 1, &garbage)
+                    .await
+            }
         }
     }
     assert!(server.connect().await.works().await);

@@ -11,7 +11,10 @@ use super::server::{Client, Server, frame, leader};
 /// Resident memory of this process in kB.
 fn resident_kb() -> usize {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("VmRSS:"))
+        .unwrap();
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
@@ -28,7 +31,10 @@ fn alone(test: &str) -> bool {
         .unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
     let complained = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && said.contains("1 passed"), "{said}{complained}");
+    assert!(
+        output.status.success() && said.contains("1 passed"),
+        "{said}{complained}"
+    );
     false
 }
 
@@ -79,7 +85,11 @@ fn five_thousand_idle_connections_cost_little_and_shut_nobody_out() {
             // A third of them has asked something before, a third is in the midst of a frame.
             match nth % 3 {
                 0 => assert!(client.works().await),
-                1 => client.raw(&frame(ApiKey::ApiVersions as i16, 0, 1, &[])[..9]).await,
+                1 => {
+                    client
+                        .raw(&frame(ApiKey::ApiVersions as i16, 0, 1, &[])[..9])
+                        .await
+                }
                 _ => {}
             }
             idle.push(client);
@@ -94,8 +104,15 @@ fn five_thousand_idle_connections_cost_little_and_shut_nobody_out() {
 
 fn descriptors() -> usize {
     let limits = std::fs::read_to_string("/proc/self/limits").unwrap();
-    let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
-    line.split_whitespace().nth(3).unwrap().parse().unwrap_or(usize::MAX)
+    let line = limits
+        .lines()
+        .find(|line| line.starts_with("Max open files"))
+        .unwrap();
+    line.split_whitespace()
+        .nth(3)
+        .unwrap()
+        .parse()
+        .unwrap_or(usize::MAX)
 }
 
 fn runtime() -> tokio::runtime::Runtime {
@@ -105,34 +122,54 @@ fn runtime() -> tokio::runtime::Runtime {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn silent_strangers_make_room_and_brokers_stay() {
-    let settings = Settings { max_connections: 64, ..Settings::default() };
+    let settings = Settings {
+        max_connections: 64,
+        ..Settings::default()
+    };
     let server = Server::with(settings, leader(3000)).await;
     let mut broker = server.connect().await;
     let body = (super::apis::api(ApiKey::BrokerHeartbeat).sample)(1).unwrap();
-    assert!(broker.ask(ApiKey::BrokerHeartbeat, 1, &body).await.is_some());
+    assert!(
+        broker
+            .ask(ApiKey::BrokerHeartbeat, 1, &body)
+            .await
+            .is_some()
+    );
     let mut crowd = Vec::new();
     for _ in 0..200 {
         crowd.push(server.connect().await);
     }
     let mut newcomer = server.connect().await;
     assert!(newcomer.works().await);
-    assert!(broker.works().await, "the broker was there first and was silent longest");
+    assert!(
+        broker.works().await,
+        "the broker was there first and was silent longest"
+    );
     let left = crowd.iter_mut().next_back().unwrap();
     assert!(left.works().await);
-    assert_eq!(crowd[0].receive().await, None, "the first stranger had to go");
+    assert_eq!(
+        crowd[0].receive().await,
+        None,
+        "the first stranger had to go"
+    );
     assert!(server.metrics.connections_closed(Closed::Evicted) >= 150);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_sends_no_whole_request_for_long_is_closed() {
-    let settings = Settings { connections_max_idle_ms: 1_500, ..Settings::default() };
+    let settings = Settings {
+        connections_max_idle_ms: 1_500,
+        ..Settings::default()
+    };
     let server = Server::with(settings, leader(3000)).await;
     *server.fakes.hold.lock().unwrap() = true;
     let mut silent = server.connect().await;
     let mut dripping = server.connect().await;
     let mut waiting = server.connect().await;
     let body = (super::apis::api(ApiKey::AllocateProducerIds).sample)(0).unwrap();
-    waiting.send(ApiKey::AllocateProducerIds as i16, 0, 3, &body).await;
+    waiting
+        .send(ApiKey::AllocateProducerIds as i16, 0, 3, &body)
+        .await;
     let held = server.fakes.held(1).await;
     let request = frame(ApiKey::ApiVersions as i16, 0, 1, &[0; 4000]);
     for byte in request.chunks(1).take(35) {
@@ -143,5 +180,9 @@ async fn whoever_sends_no_whole_request_for_long_is_closed() {
     assert_eq!(silent.receive().await, None);
     assert_eq!(dripping.receive().await, None);
     held.into_iter().for_each(|held| held.decide(&server.fakes));
-    assert_eq!(waiting.correlation().await, Some(3), "who waits for us is not silent");
+    assert_eq!(
+        waiting.correlation().await,
+        Some(3),
+        "who waits for us is not silent"
+    );
 }

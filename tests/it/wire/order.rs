@@ -19,7 +19,9 @@ fn sample(key: ApiKey, version: i16) -> Vec<u8> {
 
 async fn nothing_comes(client: &mut Client) -> bool {
     let soon = Duration::from_millis(60);
-    tokio::time::timeout(soon, client.stream.readable()).await.is_err()
+    tokio::time::timeout(soon, client.stream.readable())
+        .await
+        .is_err()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -28,7 +30,9 @@ async fn eight_writes_are_decided_together_and_answered_in_order() {
     *server.fakes.hold.lock().unwrap() = true;
     let mut client = server.connect().await;
     let body = sample(ALLOCATE, 0);
-    let pipeline: Vec<u8> = (0..8).flat_map(|id| frame(ALLOCATE as i16, 0, id, &body)).collect();
+    let pipeline: Vec<u8> = (0..8)
+        .flat_map(|id| frame(ALLOCATE as i16, 0, id, &body))
+        .collect();
     client.raw(&pipeline).await;
     let held = server.fakes.held(8).await;
     assert!(held.iter().all(|held| held.api == ALLOCATE as i16));
@@ -52,14 +56,32 @@ async fn a_read_sees_what_the_writes_before_it_have_done() {
     let server = Server::leading().await;
     *server.fakes.hold.lock().unwrap() = true;
     let mut client = server.connect().await;
-    client.send(ALLOCATE as i16, 0, 1, &sample(ALLOCATE, 0)).await;
-    client.send(ApiKey::ApiVersions as i16, 4, 2, &sample(ApiKey::ApiVersions, 4)).await;
+    client
+        .send(ALLOCATE as i16, 0, 1, &sample(ALLOCATE, 0))
+        .await;
+    client
+        .send(
+            ApiKey::ApiVersions as i16,
+            4,
+            2,
+            &sample(ApiKey::ApiVersions, 4),
+        )
+        .await;
     let held = server.fakes.held(1).await;
-    assert!(nothing_comes(&mut client).await, "the read waits for the write before it");
+    assert!(
+        nothing_comes(&mut client).await,
+        "the read waits for the write before it"
+    );
     // The image moves on with the write, and the read must see that.
     let mut after = leader(3000);
-    let level = FeatureLevelRecord { name: "metadata.version".to_owned(), feature_level: 29 };
-    after.image.apply(&Record::FeatureLevel(level), Stamp { offset: 0, time: 0 }).unwrap();
+    let level = FeatureLevelRecord {
+        name: "metadata.version".to_owned(),
+        feature_level: 29,
+    };
+    after
+        .image
+        .apply(&Record::FeatureLevel(level), Stamp { offset: 0, time: 0 })
+        .unwrap();
     server.published.send_replace(after.into());
     held.into_iter().for_each(|held| held.decide(&server.fakes));
     assert_eq!(client.correlation().await, Some(1));
@@ -75,7 +97,9 @@ async fn a_parked_fetch_parks_only_its_own_connection() {
     if !has(ApiKey::Fetch) {
         return; // the row comes with the feed
     }
-    parked.send(ApiKey::Fetch as i16, 17, 1, &sample(ApiKey::Fetch, 17)).await;
+    parked
+        .send(ApiKey::Fetch as i16, 17, 1, &sample(ApiKey::Fetch, 17))
+        .await;
     parked.send(ApiKey::ApiVersions as i16, 0, 2, &[]).await;
     assert!(nothing_comes(&mut parked).await);
     let mut other = server.connect().await;
@@ -96,13 +120,20 @@ async fn a_client_that_asks_too_much_at_once_is_held_up_not_dropped() {
     let mut client = server.connect().await;
     let body = sample(ALLOCATE, 0);
     let count = IN_FLIGHT_MAX as i32 * 3;
-    let all: Vec<u8> = (0..count).flat_map(|id| frame(ALLOCATE as i16, 0, id, &body)).collect();
+    let all: Vec<u8> = (0..count)
+        .flat_map(|id| frame(ALLOCATE as i16, 0, id, &body))
+        .collect();
     client.raw(&all).await;
     let first = server.fakes.held(IN_FLIGHT_MAX).await;
     tokio::time::sleep(Duration::from_millis(50)).await;
-    assert!(server.fakes.held.lock().unwrap().is_empty(), "no more than the bound are under way");
+    assert!(
+        server.fakes.held.lock().unwrap().is_empty(),
+        "no more than the bound are under way"
+    );
     *server.fakes.hold.lock().unwrap() = false;
-    first.into_iter().for_each(|held| held.decide(&server.fakes));
+    first
+        .into_iter()
+        .for_each(|held| held.decide(&server.fakes));
     for id in 0..count {
         assert_eq!(client.correlation().await, Some(id));
     }
@@ -124,7 +155,10 @@ async fn a_client_that_does_not_read_is_held_up_and_harms_nobody() {
         }
         sent += 1;
     }
-    assert!(sent < 1500, "the server reads on although nobody reads its answers");
+    assert!(
+        sent < 1500,
+        "the server reads on although nobody reads its answers"
+    );
     assert!(server.connect().await.works().await);
 }
 
@@ -152,9 +186,17 @@ async fn a_stop_lets_answers_under_way_go_out() {
     let mut client = server.connect().await;
     let mut idle = server.connect().await;
     assert!(idle.works().await);
-    client.send(ALLOCATE as i16, 0, 5, &sample(ALLOCATE, 0)).await;
+    client
+        .send(ALLOCATE as i16, 0, 5, &sample(ALLOCATE, 0))
+        .await;
     let held = server.fakes.held(1).await;
-    let Server { wire, fakes, address, metrics, .. } = server;
+    let Server {
+        wire,
+        fakes,
+        address,
+        metrics,
+        ..
+    } = server;
     let stopping = tokio::spawn(wire.stop());
     assert_eq!(idle.receive().await, None);
     held.into_iter().for_each(|held| held.decide(&fakes));

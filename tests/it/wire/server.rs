@@ -10,7 +10,7 @@ use kafka_protocol::messages::{ApiKey, FetchResponse, FetchSnapshotResponse};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::{oneshot, watch};
-use yakt::api::{AnyWrite, Answer};
+use yakt::api::{Answer, AnyWrite};
 use yakt::clock::{Clock, Dice, SystemClock};
 use yakt::controller::Slow;
 use yakt::feed::Published;
@@ -18,9 +18,7 @@ use yakt::ids::{BrokerId, Endpoint};
 use yakt::metrics::{Closed, Metrics};
 use yakt::rules::{Caller, Ctx, Live, View};
 use yakt::settings::Settings;
-use yakt::wire::doors::{
-    Call, Doors, Forward, PeerCall, PeerDoor, Replied, Serve, Served, Writes,
-};
+use yakt::wire::doors::{Call, Doors, Forward, PeerCall, PeerDoor, Replied, Serve, Served, Writes};
 use yakt::wire::{self, Wire};
 
 /// How long a test waits for what must come.
@@ -68,15 +66,26 @@ impl Server {
             clock: Arc::new(SystemClock::new()),
             metrics: Arc::clone(&metrics),
         };
-        let endpoint =
-            Endpoint { name: "CONTROLLER".to_owned(), host: "127.0.0.1".to_owned(), port: 0 };
+        let endpoint = Endpoint {
+            name: "CONTROLLER".to_owned(),
+            host: "127.0.0.1".to_owned(),
+            port: 0,
+        };
         let wire = wire::start(&[endpoint], doors).await.unwrap();
         let address = wire.addresses()[0];
-        Self { wire, address, published: sender, fakes, metrics }
+        Self {
+            wire,
+            address,
+            published: sender,
+            fakes,
+            metrics,
+        }
     }
 
     pub async fn connect(&self) -> Client {
-        Client { stream: TcpStream::connect(self.address).await.unwrap() }
+        Client {
+            stream: TcpStream::connect(self.address).await.unwrap(),
+        }
     }
 
     /// Waits until so many connections were closed for this reason.
@@ -113,7 +122,12 @@ pub struct Held {
 impl Held {
     /// Answers it with what its own decision says, as if that were committed.
     pub fn decide(self, fakes: &Fakes) {
-        let Self { request, caller, reply, .. } = self;
+        let Self {
+            request,
+            caller,
+            reply,
+            ..
+        } = self;
         let _ = reply.send(fakes.decided(request.as_ref(), &caller));
     }
 }
@@ -147,7 +161,13 @@ impl Fakes {
             version: 0,
         };
         let (live, dice) = (Live::default(), Dice::seeded(1));
-        let ctx = Ctx { view, live: &live, now: clock.now(), ticks: clock.ticks(), dice: &dice };
+        let ctx = Ctx {
+            view,
+            live: &live,
+            now: clock.now(),
+            ticks: clock.ticks(),
+            dice: &dice,
+        };
         let result = match request.decide(&ctx) {
             Ok(decision) => Ok(decision.response),
             Err(refusal) => {
@@ -165,7 +185,9 @@ impl Fakes {
                 tokio::time::sleep(Duration::from_millis(2)).await;
             }
         };
-        tokio::time::timeout(PATIENCE, there).await.expect("the writes arrive");
+        tokio::time::timeout(PATIENCE, there)
+            .await
+            .expect("the writes arrive");
         self.held.lock().unwrap().drain(..).collect()
     }
 }
@@ -179,7 +201,12 @@ impl Writes for Fakes {
         _: i16,
     ) -> oneshot::Receiver<Replied> {
         let (reply, receiver) = oneshot::channel();
-        let held = Held { request, caller, api, reply };
+        let held = Held {
+            request,
+            caller,
+            api,
+            reply,
+        };
         if *self.hold.lock().unwrap() {
             self.held.lock().unwrap().push_back(held);
         } else {
@@ -253,7 +280,9 @@ impl Client {
             self.stream.read_exact(&mut frame).await.ok()?;
             Some(Bytes::from(frame))
         };
-        tokio::time::timeout(PATIENCE, whole).await.expect("an answer or the end in time")
+        tokio::time::timeout(PATIENCE, whole)
+            .await
+            .expect("an answer or the end in time")
     }
 
     /// The correlation id of the next answer.

@@ -32,7 +32,10 @@ async fn what_is_not_advertised_closes_the_connection() {
     let mut count = 0;
     for row in TABLE.iter().filter(|row| row.key != ApiKey::ApiVersions) {
         let below = row.versions.start().checked_sub(1);
-        for version in below.into_iter().chain([row.versions.end() + 1, i16::MAX, i16::MIN]) {
+        for version in below
+            .into_iter()
+            .chain([row.versions.end() + 1, i16::MAX, i16::MIN])
+        {
             let mut client = server.connect().await;
             client.send(row.key as i16, version, 1, &[0; 64]).await;
             assert_eq!(client.receive().await, None, "{:?} {version}", row.key);
@@ -48,7 +51,10 @@ async fn api_versions_is_answered_in_every_version() {
     let mut client = server.connect().await;
     let sample = |version| (api(ApiKey::ApiVersions).sample)(version).unwrap();
     for version in 0..=4 {
-        let mut body = client.ask(ApiKey::ApiVersions, version, &sample(version)).await.unwrap();
+        let mut body = client
+            .ask(ApiKey::ApiVersions, version, &sample(version))
+            .await
+            .unwrap();
         let answer = ApiVersionsResponse::decode(&mut body, version).unwrap();
         assert_eq!(answer.error_code, 0);
         assert_eq!(answer.api_keys.len(), TABLE.len());
@@ -56,13 +62,24 @@ async fn api_versions_is_answered_in_every_version() {
         assert!(named, "peers' keys are nobody else's business");
     }
     // Unknown versions are answered in version 0, whatever their body is; then the client tries again.
-    for (version, body) in [(5, &[][..]), (99, &[1, 2, 3]), (i16::MAX, &[0xff; 40]), (-1, &[])] {
-        let mut body = client.ask(ApiKey::ApiVersions, version, body).await.unwrap();
+    for (version, body) in [
+        (5, &[][..]),
+        (99, &[1, 2, 3]),
+        (i16::MAX, &[0xff; 40]),
+        (-1, &[]),
+    ] {
+        let mut body = client
+            .ask(ApiKey::ApiVersions, version, body)
+            .await
+            .unwrap();
         let answer = ApiVersionsResponse::decode(&mut body, 0).unwrap();
         assert!(body.is_empty());
         let range = &answer.api_keys[0];
         assert_eq!((answer.error_code, answer.api_keys.len()), (35, 1));
-        assert_eq!((range.api_key, range.min_version, range.max_version), (18, 0, 4));
+        assert_eq!(
+            (range.api_key, range.min_version, range.max_version),
+            (18, 0, 4)
+        );
         assert!(client.works().await);
     }
 }
