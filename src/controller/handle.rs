@@ -29,26 +29,17 @@ pub struct Handle {
     pub(super) clock: Arc<dyn Clock>,
 }
 
-/// An answer under way.
-pub struct Reply(oneshot::Receiver<Replied>);
-
-impl Reply {
-    /// Waits for the answer. `None`: the controller has stopped.
-    pub async fn wait(self) -> Option<Replied> {
-        self.0.await.ok()
-    }
-}
-
 impl Handle {
     /// Puts a request into the mailbox and returns at once; it is decided in the order of these
-    /// calls. Refused here only if the mailbox is full, which also comes as a [`Reply`].
+    /// calls. Refused here only if the mailbox is full, which also comes as an answer. A receiver whose
+    /// sender is gone means that the controller has stopped.
     pub fn submit(
         &self,
         request: Box<dyn AnyWrite>,
         caller: Caller,
         api: i16,
         version: i16,
-    ) -> Reply {
+    ) -> oneshot::Receiver<Replied> {
         let (sender, receiver) = oneshot::channel();
         let arrived = self.clock.ticks();
         let broker = request.broker();
@@ -93,7 +84,7 @@ impl Handle {
                 offset: 0,
             });
         }
-        Reply(receiver)
+        receiver
     }
 
     /// Asks for a write and waits until it is committed. Gives the response and the end offset from
@@ -108,7 +99,7 @@ impl Handle {
         R::Response: Send + 'static,
     {
         let reply = self.submit(erase(request), caller, <R as Request>::KEY, version);
-        let Some(Replied { result, offset }) = reply.wait().await else {
+        let Ok(Replied { result, offset }) = reply.await else {
             return Err(refusal::outcome_unknown());
         };
         let answer: Box<dyn Answer> = result.map_err(|(refusal, _)| refusal)?;

@@ -1,7 +1,7 @@
 //! Files that are there whole or not at all, and directories that belong to one process.
 
 use std::fs::{File, TryLockError};
-use std::io::{self, Write};
+use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -16,27 +16,43 @@ pub struct LockedDirectory {
 }
 
 impl LockedDirectory {
-    /// Takes the directory, making it where it is missing. The error says who else may have it.
+    /// Takes the directory, making it where it is missing. The error names both processes.
     pub fn take(directory: &Path) -> anyhow::Result<Self> {
         create_directory(directory)?;
         let path = directory.join(LOCK_FILE);
         let options = File::options()
+            .read(true)
+            .write(true)
             .create(true)
             .truncate(false)
-            .write(true)
             .open(&path);
-        let lock = options.with_context(|| format!("cannot open {}", path.display()))?;
+        let mut lock = options.with_context(|| format!("cannot open {}", path.display()))?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { _lock: lock }),
+            Ok(()) => {}
             Err(TryLockError::WouldBlock) => bail!(
-                "{} is in use: another process holds the lock on {}",
+                "{} is in use by process {}; this process ({}) cannot share it",
                 directory.display(),
-                path.display()
+                holder(&mut lock),
+                std::process::id()
             ),
             Err(TryLockError::Error(error)) => {
-                Err(error).with_context(|| format!("cannot lock {}", path.display()))
+                return Err(error).with_context(|| format!("cannot lock {}", path.display()));
             }
         }
+        lock.set_len(0)
+            .and_then(|()| lock.rewind())
+            .and_then(|()| write!(lock, "{}", std::process::id()))
+            .with_context(|| format!("cannot write {}", path.display()))?;
+        Ok(Self { _lock: lock })
+    }
+}
+
+/// Who wrote its number into the lock file; Kafka, for one, writes none.
+fn holder(lock: &mut File) -> String {
+    let mut text = String::new();
+    match lock.read_to_string(&mut text) {
+        Ok(_) if !text.trim().is_empty() => text.trim().to_owned(),
+        _ => "unknown".to_owned(),
     }
 }
 
@@ -73,7 +89,8 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let first = LockedDirectory::take(directory.path()).expect("free");
         let error = LockedDirectory::take(directory.path()).expect_err("taken");
-        assert!(error.to_string().contains("is in use"), "{error}");
+        let ours = format!("in use by process {}", std::process::id());
+        assert!(error.to_string().contains(&ours), "{error}");
         drop(first);
         LockedDirectory::take(directory.path()).expect("free again");
     }

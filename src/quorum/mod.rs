@@ -64,7 +64,7 @@ use proposer::Proposer;
 use publisher::Publisher;
 use snapshot::Snapshots;
 use store::Store;
-use types::{Config, Member, epoch_of, kafka_id, raft_id};
+use types::{Config, Member, epoch_of, raft_id};
 
 /// What the quorum tells the controller, in order. It never holds more than one outcome for each
 /// proposal in flight and a few events about leadership.

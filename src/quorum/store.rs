@@ -1,7 +1,6 @@
-//! Opening the store: lock, promise, database, and the checks that come before any vote.
+//! Opening the store: promise, database, and the checks that come before any vote.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{Read, Seek, Write};
+use std::fs;
 use std::path::Path;
 use std::thread::JoinHandle;
 
@@ -24,7 +23,6 @@ const JOURNAL_BYTES_MAX: u64 = 128 * 1024 * 1024;
 /// fjall can hang with a single one (its issue 257).
 const WORKER_THREADS: usize = 2;
 /// Kafka's name for it.
-const LOCK_FILE: &str = ".lock";
 
 /// The open store. It belongs to this process until [`Store::close`].
 pub struct Store {
@@ -32,13 +30,13 @@ pub struct Store {
     pub(super) entries: Keyspace,
     pub(super) history_floor: u64,
     writer: JoinHandle<()>,
-    _lock: File,
 }
 
 impl Store {
     /// Opens or creates the store in `directory` and checks it against what this node promised.
     /// Entries above `snapshot_end` (index of the newest snapshot) are read and verified one by
-    /// one. Blocks; every error is one sentence for the operator.
+    /// one. Blocks; every error is one sentence for the operator. The caller has the directory to
+    /// itself (`format::disk`).
     pub(super) fn open(
         directory: &Path,
         snapshot_end: Option<u64>,
@@ -47,7 +45,6 @@ impl Store {
     ) -> Result<Self> {
         fs::create_dir_all(directory)
             .with_context(|| format!("cannot create {}", directory.display()))?;
-        let lock = lock(directory)?;
         let path = directory.join(keys::STORE_DIR);
         let had_promise = directory.join(quorum_state::FILE).exists();
         // The promise comes first: a crash between the two leaves an empty one, never none.
@@ -82,7 +79,6 @@ impl Store {
             entries,
             history_floor,
             writer: thread,
-            _lock: lock,
         })
     }
 
@@ -93,43 +89,6 @@ impl Store {
             tracing::error!("the thread that writes the log panicked");
         }
     }
-}
-
-fn lock(directory: &Path) -> Result<File> {
-    let path = directory.join(LOCK_FILE);
-    let mut file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(&path)
-        .with_context(|| format!("cannot open {}", path.display()))?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            let mut other = String::new();
-            // Only for the sentence: the lock itself is what counts.
-            file.read_to_string(&mut other).ok();
-            bail!(
-                "the metadata directory {} is in use by process {}; this process ({}) cannot share it",
-                directory.display(),
-                if other.trim().is_empty() {
-                    "unknown"
-                } else {
-                    other.trim()
-                },
-                std::process::id()
-            );
-        }
-        Err(TryLockError::Error(error)) => {
-            return Err(error).with_context(|| format!("cannot lock {}", path.display()));
-        }
-    }
-    file.set_len(0)
-        .and_then(|()| file.rewind())
-        .and_then(|()| write!(file, "{}", std::process::id()))
-        .with_context(|| format!("cannot write {}", path.display()))?;
-    Ok(file)
 }
 
 fn open_database(path: &Path) -> Result<(Database, Keyspace, Keyspace)> {

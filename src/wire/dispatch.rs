@@ -25,12 +25,13 @@ use crate::rules::View;
 
 use super::budget::{BIG_BYTES_MAX, Budget, Share};
 use super::connection::Session;
-use super::doors::{Call, Doors, PeerCall, Replied, Serve, Served};
+use super::doors::{Call, Doors, PeerCall, Serve, Served};
 use super::envelope;
 use super::forward;
 use super::frame::{FRAME_BYTES_MAX, Head, PEER_KEY_MIN, ReplyTo, put_frame};
 use super::registry::Standing;
 use super::shapes;
+use crate::controller::core::Replied;
 
 /// How long Metadata waits for a leader to be known before it answers without one.
 const LEADER_PATIENCE: Duration = Duration::from_secs(1);

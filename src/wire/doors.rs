@@ -10,10 +10,10 @@ use tokio::sync::{oneshot, watch};
 use crate::api::{Answer, AnyWrite};
 use crate::clock::Clock;
 use crate::controller::Slow;
+use crate::controller::core::Replied;
+use crate::controller::handle::Handle;
 use crate::feed::Published;
-use crate::ids::Offset;
 use crate::metrics::Metrics;
-use crate::refusal::Refusal;
 use crate::rules::Caller;
 use crate::settings::Settings;
 
@@ -54,12 +54,16 @@ pub trait Writes: Send + Sync {
     ) -> oneshot::Receiver<Replied>;
 }
 
-/// How a write ended.
-pub struct Replied {
-    /// The answer, or the refusal with the answer that says it.
-    pub result: Result<Box<dyn Answer>, (Refusal, Box<dyn Answer>)>,
-    /// The end offset from which an image holds what was answered; 0 where nothing was decided.
-    pub offset: Offset,
+impl Writes for Handle {
+    fn submit(
+        &self,
+        request: Box<dyn AnyWrite>,
+        caller: Caller,
+        api: i16,
+        version: i16,
+    ) -> oneshot::Receiver<Replied> {
+        Self::submit(self, request, caller, api, version)
+    }
 }
 
 /// A request for a room that answers on its own time.

@@ -18,7 +18,8 @@ use yakt::ids::{BrokerId, Endpoint};
 use yakt::metrics::{Closed, Metrics};
 use yakt::rules::{Caller, Ctx, Live, View};
 use yakt::settings::Settings;
-use yakt::wire::doors::{Call, Doors, Forward, PeerCall, PeerDoor, Replied, Serve, Served, Writes};
+use yakt::controller::core::Replied;
+use yakt::wire::doors::{Call, Doors, Forward, PeerCall, PeerDoor, Serve, Served, Writes};
 use yakt::wire::{self, Wire};
 
 /// How long a test waits for what must come.
