@@ -34,6 +34,8 @@ pub enum ApplyError {
     BadListener(BrokerId),
     /// A topic of this name or id is there already.
     TopicExists(String),
+    /// The topic's name is longer than any that Kafka allows.
+    NameTooLong(TopicId),
     /// No topic has this id.
     UnknownTopic(TopicId),
     /// No topic has this name.
@@ -97,6 +99,7 @@ impl fmt::Display for ApplyError {
                 )
             }
             Self::TopicExists(name) => write!(f, "topic {name} exists already"),
+            Self::NameTooLong(id) => write!(f, "the name of topic {} is too long", base64(*id)),
             Self::UnknownTopic(id) => write!(f, "no topic has the id {}", base64(*id)),
             Self::UnknownTopicName(name) => write!(f, "no topic is named {name}"),
             Self::UnknownPartition(id, index) => {

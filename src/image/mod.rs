@@ -12,7 +12,7 @@
 //! |---|---|
 //! | [`features`] [`cluster`] [`configs`] [`keyed`] | the small rooms |
 //! | [`topics`] [`partition`] [`views`] | topics and partitions: what records do, and how others see them |
-//! | [`rows`] [`pvec`] [`interner`] [`shards`] [`by_broker`] | how a million of them fit in 50 MB |
+//! | [`rows`] [`pvec`] [`names`] [`interner`] [`shards`] [`by_broker`] | how a million of them fit in 50 MB |
 //! | [`side`] | what Kafka's records cannot say |
 //! | [`changes`] [`times`] | what changed since when |
 //! | [`snapshot`] [`side_file`] | out and in again |
@@ -32,6 +32,7 @@ pub mod views;
 
 mod by_broker;
 mod interner;
+mod names;
 mod pvec;
 mod rows;
 mod shards;

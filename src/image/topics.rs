@@ -12,16 +12,16 @@ use crate::records::{
 use super::by_broker::ByBroker;
 use super::error::ApplyError;
 use super::interner::{BrokerNumber, Interner};
+use super::names::{NAME_BYTES_MAX, Names};
 use super::partition::{self, NO_LEADER_CHANGE, Partition};
-use super::pvec::{PVec, Row};
+use super::pvec::PVec;
 use super::rows::{self, PartitionRow, Positions, RECOVERING, Run, Shape, TopicRow, WIDE};
 
 /// All topics and partitions. Clone is O(1).
 #[derive(Clone, Default)]
 pub(super) struct Topics {
     pub(super) rows: PVec<TopicRow>,
-    names: PVec<Name>,
-    by_name: OrdMap<Arc<str>, u32>,
+    names: Names,
     by_id: super::shards::Shards,
     pub(super) partitions: PVec<PartitionRow>,
     /// The runs of topics that have more than one, by the topic's position.
@@ -46,18 +46,6 @@ pub struct Counts {
     pub not_preferred: usize,
 }
 
-#[derive(Clone)]
-struct Name(Option<Arc<str>>);
-
-impl Row for Name {
-    fn stamp(&self) -> Offset {
-        Offset::MIN
-    }
-    fn is_vacant(&self) -> bool {
-        self.0.is_none()
-    }
-}
-
 /// What a removed topic was.
 pub(super) struct Removed {
     pub(super) name: String,
@@ -68,18 +56,19 @@ pub(super) struct Removed {
 impl Topics {
     /// TopicRecord: an empty topic of this id and name.
     pub(super) fn create(&mut self, record: &TopicRecord, stamp: Offset) -> Result<(), ApplyError> {
-        if self.by_name.contains_key(record.name.as_str()) || self.find(record.topic_id).is_some() {
+        if self.find_name(&record.name).is_some() || self.find(record.topic_id).is_some() {
             return Err(ApplyError::TopicExists(record.name.clone()));
         }
-        let name: Arc<str> = Arc::from(record.name.as_str());
+        if record.name.len() > NAME_BYTES_MAX {
+            return Err(ApplyError::NameTooLong(record.topic_id));
+        }
         let slot = self.rows.push(TopicRow {
             id: record.topic_id,
             stamp,
             first: 0,
             count: 0,
         });
-        self.names.push(Name(Some(name.clone())));
-        self.by_name.insert(name, slot);
+        self.names.push(slot, &record.name);
         self.by_id.insert(record.topic_id, slot);
         self.counts.topics += 1;
         Ok(())
@@ -94,9 +83,8 @@ impl Topics {
         let partitions = slots.iter().map(|at| self.take(*at)).collect();
         self.split.remove(&slot);
         self.by_id.remove(record.topic_id, slot);
-        self.by_name.remove(name.as_str());
         self.rows.vacate(slot, TopicRow::VACANT);
-        self.names.vacate(slot, Name(None));
+        self.names.remove(slot);
         self.counts.topics -= 1;
         Ok(Removed { name, partitions })
     }
@@ -204,21 +192,17 @@ impl Topics {
     }
 
     pub(super) fn find_name(&self, name: &str) -> Option<u32> {
-        self.by_name.get(name).copied()
+        self.names.find(name)
     }
 
     /// The name of a topic that is there.
     pub(super) fn name(&self, slot: u32) -> &str {
-        self.names
-            .get(slot)
-            .and_then(|name| name.0.as_deref())
-            .unwrap_or_default()
+        self.names.name(slot)
     }
 
     /// Positions of the topics named `from` or later, in the order of names.
     pub(super) fn named_from(&self, from: &str) -> impl Iterator<Item = u32> + use<'_> {
-        let from: Arc<str> = Arc::from(from);
-        self.by_name.range(from..).map(|(_, slot)| *slot)
+        self.names.from(from)
     }
 
     /// Position of the topic's partition with this index.
