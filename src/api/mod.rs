@@ -262,6 +262,7 @@ const fn served<R: Request>(key: ApiKey, versions: RangeInclusive<i16>, kind: Ki
 /// The table: one row per API, in the order of their numbers.
 pub const TABLE: &[Row] = &[
     read::<ProduceRequest>(ApiKey::Produce, 3..=13),
+    served::<FetchRequest>(ApiKey::Fetch, 4..=18, Kind::Feed),
     read::<ListOffsetsRequest>(ApiKey::ListOffsets, 1..=10),
     read::<MetadataRequest>(ApiKey::Metadata, 0..=13),
     read::<OffsetCommitRequest>(ApiKey::OffsetCommit, 2..=9),
@@ -298,6 +299,7 @@ pub const TABLE: &[Row] = &[
     read::<DescribeQuorumRequest>(ApiKey::DescribeQuorum, 0..=2),
     write::<AlterPartitionRequest>(ApiKey::AlterPartition, 2..=3),
     served::<EnvelopeRequest>(ApiKey::Envelope, 0..=0, Kind::Session),
+    served::<FetchSnapshotRequest>(ApiKey::FetchSnapshot, 0..=1, Kind::Feed),
     read::<DescribeClusterRequest>(ApiKey::DescribeCluster, 0..=2),
     read::<DescribeProducersRequest>(ApiKey::DescribeProducers, 0..=0),
     write::<BrokerRegistrationRequest>(ApiKey::BrokerRegistration, 0..=4),

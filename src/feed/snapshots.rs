@@ -5,7 +5,7 @@
 //! these bytes as they are, so the same id always has the same bytes on every node: records come in
 //! a fixed order and every batch carries the log time of the last batch that the snapshot contains.
 //!
-//! [`write`] and [`read`] know the content, [`Snapshot`] serves a finished file by position. When a
+//! [`write()`] and [`read()`] know the content, [`Snapshot`] serves a finished file by position. When a
 //! snapshot is taken and which ones are kept is `quorum`'s business.
 
 use std::fmt;
@@ -82,7 +82,7 @@ pub struct Head {
     pub voters: Vec<Voter>,
 }
 
-/// What [`write`] has put on the disk.
+/// What [`write()`] has put on the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Written {
     /// The file's length.

@@ -1,6 +1,6 @@
 //! THE TABLE: Kafka 4.3.1's 26 metadata records, one row per field.
 //!
-//! How to read it stands on top of [`super::schema`]. A new field is one row; `tests/it/schemas.rs`
+//! How to read it stands on top of `schema.rs`. A new field is one row; `tests/it/schemas.rs`
 //! says whether it is Kafka's.
 
 use super::codec::{self, DecodeError, EncodeError, Field, Message, Reader};

@@ -12,6 +12,7 @@
 //! | [`dispatch`] | the row of the API, the room that serves it, the moment it is asked |
 //! | [`envelope`] [`forward`] | requests inside requests: from brokers, from followers |
 //! | [`doors`] | the other rooms, as traits |
+//! | [`observers`] | the way to the feed |
 //! | [`budget`] | memory that big requests share |
 //!
 //! This room knows no rule of Kafka's beyond the protocol: what a request means is `api`'s.
@@ -26,6 +27,7 @@ pub mod envelope;
 pub mod forward;
 pub mod frame;
 pub mod listener;
+pub mod observers;
 pub mod registry;
 pub mod shapes;
 
