@@ -196,3 +196,91 @@ fn alter_one(
     let changes = resource.changes(kind, &existing)?;
     alter::records(ctx, &named, &existing, &changes, layers, false)
 }
+
+#[cfg(test)]
+mod tests {
+    use kafka_protocol::messages::alter_configs_request::AlterableConfig;
+
+    use super::*;
+    use crate::ids::BrokerId;
+    use crate::rules::scene::Scene;
+
+    /// Alters one resource of a cluster whose topic `t` and broker 1 have configurations.
+    #[track_caller]
+    fn check(kind: i8, name: &str, configs: &[(&str, Option<&str>)], code: i16, written: &[&str]) {
+        let topic = ConfigResource::topic("t");
+        let scene = Scene::new()
+            .brokers(1)
+            .topic("t", &[&[1]])
+            .config(topic.clone(), "flush.ms", "5")
+            .config(topic, "min.insync.replicas", "2")
+            .config(
+                ConfigResource::broker(BrokerId(1)),
+                "background.threads",
+                "5",
+            );
+        let text = |text: &str| StrBytes::from_string(text.to_owned());
+        let config = |(key, value): &(&str, Option<&str>)| {
+            AlterableConfig::default()
+                .with_name(text(key))
+                .with_value(value.map(text))
+        };
+        let resource = AlterConfigsResource::default()
+            .with_resource_type(kind)
+            .with_resource_name(text(name))
+            .with_configs(configs.iter().map(config).collect());
+        let request = AlterConfigsRequest::default().with_resources(vec![resource]);
+        let decision = request.decide(&scene.ctx(2)).unwrap();
+        let response = &decision.response.responses[0];
+        assert_eq!(response.error_code, code, "{response:?}");
+        let line = |record: &Record| match record {
+            Record::Config(it) => format!("{}={}", it.name, it.value.as_deref().unwrap_or("!")),
+            Record::ClearElr(it) => format!("clear {}", it.topic_name),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(
+            decision.records.iter().map(line).collect::<Vec<_>>(),
+            written
+        );
+    }
+
+    #[test]
+    fn what_is_not_given_is_deleted() {
+        let isr = ("min.insync.replicas", Some("2"));
+        check(2, "t", &[isr, ("flush.ms", Some("5"))], 0, &[]);
+        check(2, "t", &[isr, ("flush.ms", Some("6"))], 0, &["flush.ms=6"]);
+        check(2, "t", &[isr, ("flush.ms", None)], 0, &["flush.ms=!"]);
+        check(
+            2,
+            "t",
+            &[isr, ("retention.ms", Some("7"))],
+            0,
+            &["retention.ms=7", "flush.ms=!"],
+        );
+        check(
+            2,
+            "t",
+            &[],
+            0,
+            &["flush.ms=!", "min.insync.replicas=!", "clear t"],
+        );
+        check(
+            4,
+            "1",
+            &[("background.threads", Some("5"))],
+            0,
+            &["background.threads=5"],
+        );
+    }
+
+    #[test]
+    fn refusals() {
+        // The cluster has a min.insync.replicas of its own, which must stay while ELRs are kept.
+        check(4, "", &[("a", Some("1"))], 40, &[]);
+        check(2, "t", &[("no.such.key", Some("1"))], 40, &[]);
+        check(2, "nosuch", &[], 3, &[]);
+        check(4, "99", &[], 102, &[]);
+        check(8, "3000", &[], 42, &[]);
+        check(77, "t", &[], 35, &[]);
+    }
+}

@@ -154,3 +154,148 @@ fn place(
 fn invalid_partitions(text: String) -> Refusal {
     Refusal::new(ResponseError::InvalidPartitions, text)
 }
+
+#[cfg(test)]
+mod tests {
+    use kafka_protocol::messages::create_partitions_request::CreatePartitionsAssignment;
+    use kafka_protocol::protocol::StrBytes;
+
+    use super::*;
+    use crate::rules::scene::{Scene, ids, numbers};
+
+    /// `NAME COUNT`, then the assignments as `1,2`; `-` stands for none at all.
+    fn topic(text: &str) -> CreatePartitionsTopic {
+        let mut words = text.split(' ');
+        let name = StrBytes::from_string(words.next().unwrap_or_default().to_owned());
+        let count = words.next().unwrap_or_default().parse().unwrap();
+        let assignment = |word: &str| {
+            let brokers: Vec<i32> = word.split(',').map(|id| id.parse().unwrap()).collect();
+            CreatePartitionsAssignment::default().with_broker_ids(ids(&brokers))
+        };
+        let words: Vec<&str> = words.collect();
+        let by_hand = !words.is_empty();
+        let assignments = words
+            .into_iter()
+            .filter(|word| *word != "-")
+            .map(assignment);
+        let assignments: Vec<_> = assignments.collect();
+        CreatePartitionsTopic::default()
+            .with_name(TopicName(name))
+            .with_count(count)
+            .with_assignments(by_hand.then_some(assignments))
+    }
+
+    fn request(topics: &[&str]) -> CreatePartitionsRequest {
+        let topics = topics.iter().map(|text| topic(text)).collect();
+        CreatePartitionsRequest::default().with_topics(topics)
+    }
+
+    fn scene() -> Scene {
+        Scene::new()
+            .brokers(3)
+            .topic("a", &[&[1, 2], &[2, 3]])
+            .topic("b", &[&[1]])
+    }
+
+    /// Adds partitions and compares the codes and what was written, as `INDEX:REPLICAS`.
+    #[track_caller]
+    fn check(topics: &[&str], codes: &[i16], written: &[&str]) {
+        let decision = request(topics).decide(&scene().ctx(3)).unwrap();
+        let found: Vec<i16> = decision
+            .response
+            .results
+            .iter()
+            .map(|it| it.error_code)
+            .collect();
+        assert_eq!(found, codes, "{topics:?}: {:?}", decision.response);
+        let line = |record: &Record| match record {
+            Record::Partition(it) => format!("{}:{:?}", it.partition_id, numbers(&it.replicas)),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(
+            decision.records.iter().map(line).collect::<Vec<_>>(),
+            written,
+            "{topics:?}"
+        );
+    }
+
+    #[test]
+    fn by_hand() {
+        check(&["a 4 3,1 1,2"], &[0], &["2:[3, 1]", "3:[1, 2]"]);
+        for (text, code) in [
+            ("nosuch 2", 3),
+            ("a 2", 37),
+            ("a 1", 37),
+            ("a -1", 37),
+            ("a 4 1,2", 39),
+            ("a 3 -", 39),
+            ("a 3 1", 39),
+            ("a 3 1,1", 39),
+            ("a 3 1,9", 39),
+        ] {
+            check(&[text], &[code], &[]);
+        }
+        check(&["a 3 1,2", "b 2 3", "b 3 1"], &[42, 0], &["2:[1, 2]"]);
+    }
+
+    #[test]
+    fn placed_with_as_many_replicas_as_before() {
+        let decision = request(&["a 12", "b 3"]).decide(&scene().ctx(3)).unwrap();
+        let factor = |record: &Record| match record {
+            Record::Partition(it) => it.replicas.len(),
+            other => panic!("{other:?}"),
+        };
+        let factors: Vec<usize> = decision.records.iter().map(factor).collect();
+        assert_eq!(factors, [vec![2; 10], vec![1; 2]].concat());
+    }
+
+    #[test]
+    fn fenced_brokers() {
+        let scene = scene().fenced(&[1]);
+        let decision = request(&["a 3 1,2", "b 2 1"])
+            .decide(&scene.ctx(3))
+            .unwrap();
+        let codes: Vec<i16> = decision
+            .response
+            .results
+            .iter()
+            .map(|it| it.error_code)
+            .collect();
+        assert_eq!(codes, [0, 39]);
+        let Record::Partition(partition) = &decision.records[0] else {
+            panic!("a partition")
+        };
+        assert_eq!(numbers(&partition.isr), [2]);
+        let decision = request(&["b 2"])
+            .decide(&scene.fenced(&[2, 3]).ctx(3))
+            .unwrap();
+        assert_eq!(decision.response.results[0].error_code, 38);
+    }
+
+    #[test]
+    fn too_many_partitions_are_none() {
+        let decision = request(&["a 10003", "b 10001"])
+            .decide(&scene().ctx(3))
+            .unwrap();
+        let codes: Vec<i16> = decision
+            .response
+            .results
+            .iter()
+            .map(|it| it.error_code)
+            .collect();
+        assert_eq!((codes, decision.records.len()), (vec![44, 0], 10_000));
+    }
+
+    #[test]
+    fn validating_only_writes_nothing() {
+        let request = request(&["a 3", "b 1"]).with_validate_only(true);
+        let decision = request.decide(&scene().ctx(3)).unwrap();
+        let codes: Vec<i16> = decision
+            .response
+            .results
+            .iter()
+            .map(|it| it.error_code)
+            .collect();
+        assert_eq!((codes, decision.records.len()), (vec![0, 37], 0));
+    }
+}

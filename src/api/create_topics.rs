@@ -368,3 +368,6 @@ fn assigned(ctx: &Ctx<'_>, topic: &CreatableTopic) -> Result<Vec<Vec<BrokerId>>,
     }
     Ok(placed.into_values().map(<[BrokerId]>::to_vec).collect())
 }
+
+#[cfg(test)]
+mod tests;

@@ -158,3 +158,99 @@ fn refused(name: Option<&TopicName>, id: TopicId, refusal: &Refusal) -> Deletabl
         .with_error_code(refusal.code())
         .with_error_message(message(refusal))
 }
+
+#[cfg(test)]
+mod tests {
+    use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
+
+    use super::*;
+    use crate::records::Record;
+    use crate::rules::scene::{Scene, topic_id};
+
+    fn name(text: &str) -> TopicName {
+        TopicName(StrBytes::from_string(text.to_owned()))
+    }
+
+    /// What is to be deleted: `NAME`, `#NAME` by the id of the topic of that name, `NAME#NAME` by
+    /// both, `` by neither.
+    fn request(entries: &[&str]) -> DeleteTopicsRequest {
+        let state = |text: &&str| {
+            let (by_name, by_id) = text.split_once('#').unwrap_or((*text, ""));
+            let id = if by_id.is_empty() {
+                Uuid::nil()
+            } else {
+                topic_id(by_id)
+            };
+            DeleteTopicState::default()
+                .with_name((!by_name.is_empty()).then(|| name(by_name)))
+                .with_topic_id(id)
+        };
+        DeleteTopicsRequest::default().with_topics(entries.iter().map(state).collect())
+    }
+
+    /// Deletes, and compares the answers (`NAME#CODE`, sorted) and how many records there are.
+    #[track_caller]
+    fn check(entries: &[&str], answers: &[&str], records: usize) {
+        let scene = Scene::new()
+            .brokers(1)
+            .topic("a", &[&[1]])
+            .topic("b", &[&[1]]);
+        let decision = request(entries).decide(&scene.ctx(6)).unwrap();
+        let responses = decision.response.responses;
+        let line = |it: &DeletableTopicResult| {
+            let name = it.name.as_ref().map_or("", |name| name.as_str());
+            format!("{name}#{}", it.error_code)
+        };
+        let mut found: Vec<String> = responses.iter().map(line).collect();
+        found.sort();
+        assert_eq!(found, answers, "{entries:?}");
+        assert_eq!(decision.records.len(), records, "{entries:?}");
+    }
+
+    #[test]
+    fn by_name_and_by_id() {
+        check(&["a"], &["a#0"], 1);
+        check(&["#a"], &["a#0"], 1);
+        check(&["a", "#b"], &["a#0", "b#0"], 2);
+        check(&["nosuch", "#nosuch", "a"], &["#100", "a#0", "nosuch#3"], 1);
+        check(&[], &[], 0);
+    }
+
+    #[test]
+    fn contradictions() {
+        check(&[""], &["#42"], 0);
+        check(&["a#a"], &["a#42"], 0);
+        check(&["a", "a", "a", "b"], &["a#42", "b#0"], 1);
+        check(&["#a", "#a"], &["#42"], 0);
+        check(&["a", "#a"], &["a#42"], 0);
+        check(&["#a", "#a", "a"], &["#42", "a#42"], 0);
+    }
+
+    #[test]
+    fn old_versions_know_names_only() {
+        let mut scene = Scene::new().brokers(1).topic("a", &[&[1]]);
+        let request = DeleteTopicsRequest::default().with_topic_names(vec![name("a"), name("b")]);
+        let decision = request.decide(&scene.ctx(5)).unwrap();
+        let removed = RemoveTopicRecord {
+            topic_id: topic_id("a"),
+        };
+        assert_eq!(decision.records, [Record::from(removed)]);
+        assert_eq!(scene.apply(decision).responses.len(), 2);
+        assert!(scene.image.topic_by_name("a").is_none());
+    }
+
+    #[test]
+    fn deletion_can_be_switched_off() {
+        let mut scene = Scene::new();
+        scene
+            .settings
+            .given
+            .insert("delete.topic.enable".to_owned(), "false".to_owned());
+        for (version, code) in [(1, 42), (2, 42), (3, 73), (6, 73)] {
+            let request = request(&["a"]);
+            let refusal = request.decide(&scene.ctx(version)).unwrap_err();
+            let answer = request.refuse(&refusal).responses.remove(0);
+            assert_eq!((answer.error_code, answer.error_message), (code, None));
+        }
+    }
+}

@@ -444,3 +444,6 @@ fn shown(entry: Entry, with_synonyms: bool) -> DescribeConfigsResourceResult {
         .with_config_type(entry.key.map_or(0, |key| key.kind as i8))
         .with_documentation(None)
 }
+
+#[cfg(test)]
+mod tests;

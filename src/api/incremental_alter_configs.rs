@@ -172,3 +172,232 @@ fn java_split(text: &str) -> impl Iterator<Item = &str> {
     };
     trimmed.split(',').take(count)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::ConfigResource;
+    use crate::records::Record;
+    use crate::rules::features::ELR_VERSION;
+    use crate::rules::scene::Scene;
+
+    /// `TYPE NAME` (`-` for the empty name), then `key=value` to set, `key+=value`, `key-=value`,
+    /// `key!` to delete, `key` to set nothing at all, `key?` for an operation nobody knows.
+    fn resource(text: &str) -> AlterConfigsResource {
+        let mut words = text.split(' ');
+        let kind = words.next().unwrap_or_default().parse().unwrap();
+        let name = words.next().unwrap_or_default().trim_start_matches('-');
+        let config = |word: &str| {
+            let (key, operation, value) = if let Some(key) = word.strip_suffix('!') {
+                (key, DELETE, None)
+            } else if let Some(key) = word.strip_suffix('?') {
+                (key, 9, None)
+            } else if let Some((key, value)) = word.split_once("+=") {
+                (key, APPEND, Some(value))
+            } else if let Some((key, value)) = word.split_once("-=") {
+                (key, SUBTRACT, Some(value))
+            } else {
+                let (key, value) = word.split_once('=').unzip();
+                (key.unwrap_or(word), SET, value)
+            };
+            AlterableConfig::default()
+                .with_name(StrBytes::from_string(key.to_owned()))
+                .with_config_operation(operation)
+                .with_value(value.map(|value| StrBytes::from_string(value.to_owned())))
+        };
+        AlterConfigsResource::default()
+            .with_resource_type(kind)
+            .with_resource_name(StrBytes::from_string(name.to_owned()))
+            .with_configs(words.map(config).collect())
+    }
+
+    fn scene() -> Scene {
+        let topic = ConfigResource::topic("t");
+        Scene::new()
+            .brokers(1)
+            .topic("t", &[&[1]])
+            .config(topic.clone(), "cleanup.policy", "compact")
+            .config(topic, "retention.ms", "5")
+            .config(
+                ConfigResource::broker(crate::ids::BrokerId(1)),
+                "background.threads",
+                "5",
+            )
+            .begin()
+    }
+
+    fn line(record: &Record) -> String {
+        match record {
+            Record::Config(it) => {
+                let value = it.value.as_deref().unwrap_or("!");
+                format!("{} {}={value}", it.resource_name, it.name)
+            }
+            Record::ClearElr(it) => format!("clear {}", it.topic_name),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Alters, and compares codes and records.
+    #[track_caller]
+    fn check_in(scene: &Scene, resources: &[&str], codes: &[i16], written: &[&str]) {
+        let resources: Vec<_> = resources.iter().map(|text| resource(text)).collect();
+        let request = IncrementalAlterConfigsRequest::default().with_resources(resources);
+        let decision = request.decide(&scene.ctx(1)).unwrap();
+        let responses = &decision.response.responses;
+        let found: Vec<i16> = responses.iter().map(|it| it.error_code).collect();
+        assert_eq!(found, codes, "{responses:?}");
+        assert_eq!(
+            decision.records.iter().map(line).collect::<Vec<_>>(),
+            written
+        );
+        let validated = request
+            .with_validate_only(true)
+            .decide(&scene.ctx(1))
+            .unwrap();
+        assert!(validated.records.is_empty() && validated.response == decision.response);
+    }
+
+    #[track_caller]
+    fn check(resource: &str, code: i16, written: &[&str]) {
+        check_in(&scene(), &[resource], &[code], written);
+    }
+
+    #[test]
+    fn operations() {
+        check(
+            "2 t flush.ms=7 retention.ms!",
+            0,
+            &["t flush.ms=7", "t retention.ms=!"],
+        );
+        check(
+            "2 t cleanup.policy+=delete",
+            0,
+            &["t cleanup.policy=compact,delete"],
+        );
+        check("2 t cleanup.policy-=compact", 0, &["t cleanup.policy="]);
+        check(
+            "2 t leader.replication.throttled.replicas+=0:1,1:1",
+            0,
+            &["t leader.replication.throttled.replicas=0:1,1:1"],
+        );
+        check("2 t flush.ms=1 flush.ms=2", 0, &["t flush.ms=2"]);
+        check("2 t retention.ms", 0, &["t retention.ms=!"]);
+        check(
+            "4 1 log.cleanup.policy+=compact",
+            0,
+            &["1 log.cleanup.policy=delete,compact"],
+        );
+        check("2 t retention.ms+=5", 40, &[]);
+        check("2 t no.such.key+=5", 40, &[]);
+        check("2 t retention.ms?", 42, &[]);
+        // What changes nothing is not written, except for brokers.
+        check(
+            "2 t retention.ms=5 flush.ms! cleanup.policy+=compact",
+            0,
+            &[],
+        );
+        check("4 1 background.threads=5", 0, &["1 background.threads=5"]);
+        check("4 1 num.io.threads!", 0, &["1 num.io.threads=!"]);
+    }
+
+    #[test]
+    fn resources() {
+        check("2 nosuch retention.ms=5", 3, &[]);
+        check("2 a/b retention.ms=5", 17, &[]);
+        check("2 - retention.ms=5", 42, &[]);
+        check("2 t no.such.key=5", 40, &[]);
+        check("4 - what.ever=5", 0, &[" what.ever=5"]);
+        check("4 99 what.ever=5", 102, &[]);
+        check("4 3000 what.ever=5", 0, &["3000 what.ever=5"]);
+        check("4 one what.ever=5", 42, &[]);
+        check("16 sub interval.ms=100", 0, &["sub interval.ms=100"]);
+        check("16 sub interval.ms=99", 42, &[]);
+        check(
+            "32 group consumer.session.timeout.ms=50000",
+            0,
+            &["group consumer.session.timeout.ms=50000"],
+        );
+        check("32 group consumer.session.timeout.ms=1", 40, &[]);
+        check("77 t retention.ms=5", 35, &[]);
+        check("0 t retention.ms=5", 35, &[]);
+        check("8 3000 root=INFO", 40, &[]);
+        check("8 3000 root+=INFO", 42, &[]);
+        check("8 1 root=INFO", 42, &[]);
+    }
+
+    #[test]
+    fn one_resource_does_not_harm_another() {
+        let texts = [
+            "2 t flush.ms=x",
+            "8 1 a=b",
+            "4 - a=1",
+            "77 x",
+            "16 s interval.ms=1",
+            "16 s",
+        ];
+        check_in(&scene(), &texts, &[35, 42, 40, 0, 42], &[" a=1"]);
+    }
+
+    #[test]
+    fn min_insync_replicas_while_eligible_leaders_are_kept() {
+        check(
+            "2 t min.insync.replicas=2",
+            0,
+            &["t min.insync.replicas=2", "clear t"],
+        );
+        check(
+            "4 - min.insync.replicas=2",
+            0,
+            &[" min.insync.replicas=2", "clear "],
+        );
+        check("4 - min.insync.replicas!", 40, &[]);
+        check("4 1 min.insync.replicas=2", 40, &[]);
+        let off = scene().feature(ELR_VERSION, 0);
+        check_in(
+            &off,
+            &["4 1 min.insync.replicas=2"],
+            &[0],
+            &["1 min.insync.replicas=2"],
+        );
+        check_in(
+            &off,
+            &["4 - min.insync.replicas!"],
+            &[0],
+            &[" min.insync.replicas=!"],
+        );
+    }
+
+    #[test]
+    fn cordoned_directories() {
+        let broker = ConfigResource::broker(crate::ids::BrokerId(1));
+        let mut scene = scene().config(broker, "cordoned.log.dirs", "/a,/b").begin();
+        let check = |scene: &Scene, text: &str, code: i16| {
+            let request = IncrementalAlterConfigsRequest::default();
+            let request = request.with_resources(vec![resource(text)]);
+            let decision = request.decide(&scene.ctx(1)).unwrap();
+            assert_eq!(decision.response.responses[0].error_code, code, "{text}");
+        };
+        check(&scene, "4 1 cordoned.log.dirs=/b", 0);
+        check(&scene, "4 1 cordoned.log.dirs=", 0);
+        check(&scene, "4 1 cordoned.log.dirs!", 0);
+        check(&scene, "4 1 cordoned.log.dirs=/b,/c", 40);
+        scene.caller.forwarded = true;
+        check(&scene, "4 1 cordoned.log.dirs=/b,/c", 0);
+        check(&Scene::at(29).brokers(1), "4 1 cordoned.log.dirs=", 40);
+    }
+
+    #[test]
+    fn what_brokers_could_not_read_is_refused() {
+        let long = "x".repeat(32_768);
+        check(&format!("4 - a={long}"), 40, &[]);
+        check(&format!("4 - {long}=a"), 40, &[]);
+        check(
+            &format!("32 {long} share.isolation.level=read_committed"),
+            40,
+            &[],
+        );
+        check(&format!("4 - a={}", "é".repeat(20_000)), 40, &[]);
+        let just = "x".repeat(32_767);
+        check(&format!("4 - a={just}"), 0, &[&format!(" a={just}")]);
+    }
+}

@@ -2,7 +2,7 @@
 //! have one (`KafkaApis.handleListConfigResources`, 4.3.1).
 
 use kafka_protocol::error::ResponseError;
-use kafka_protocol::messages::list_config_resources_response::ConfigResource;
+use kafka_protocol::messages::list_config_resources_response::ConfigResource as ListedResource;
 use kafka_protocol::messages::{ListConfigResourcesRequest, ListConfigResourcesResponse};
 use kafka_protocol::protocol::StrBytes;
 
@@ -47,7 +47,7 @@ impl Read for ListConfigResourcesRequest {
     }
 }
 
-fn resources(view: &View<'_>, kind: i8) -> Vec<ConfigResource> {
+fn resources(view: &View<'_>, kind: i8) -> Vec<ListedResource> {
     let image = view.image;
     let names: Vec<String> = if kind == ConfigKind::Topic as i8 {
         image
@@ -64,9 +64,50 @@ fn resources(view: &View<'_>, kind: i8) -> Vec<ConfigResource> {
         set.map(|(resource, _)| resource.name.clone()).collect()
     };
     let entry = |name| {
-        ConfigResource::default()
+        ListedResource::default()
             .with_resource_name(StrBytes::from_string(name))
             .with_resource_type(kind)
     };
     names.into_iter().map(entry).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::ConfigResource;
+    use crate::rules::scene::Scene;
+
+    #[test]
+    fn what_is_listed() {
+        let resource = |kind, name: &str| ConfigResource {
+            kind,
+            name: name.to_owned(),
+        };
+        let scene = Scene::new()
+            .brokers(2)
+            .fenced(&[2])
+            .topic("t", &[&[1]])
+            .config(
+                resource(ConfigKind::Group, "g"),
+                "share.isolation.level",
+                "read_committed",
+            )
+            .config(
+                resource(ConfigKind::ClientMetrics, "s"),
+                "interval.ms",
+                "100",
+            );
+        let check = |version: i16, types: &[i8], expected: &[&str]| {
+            let request = ListConfigResourcesRequest::default().with_resource_types(types.to_vec());
+            let answer = request.answer(&scene.ctx(version));
+            let line = |it: &ListedResource| format!("{} {}", it.resource_type, it.resource_name);
+            let found: Vec<String> = answer.config_resources.iter().map(line).collect();
+            assert_eq!(found, expected, "{types:?}");
+            answer.error_code
+        };
+        assert_eq!(check(1, &[], &["32 g", "16 s", "8 1", "4 1", "2 t"]), 0);
+        assert_eq!(check(1, &[2, 4], &["4 1", "2 t"]), 0);
+        assert_eq!(check(0, &[], &["16 s"]), 0);
+        assert_eq!(check(1, &[2, 99], &[]), 35);
+    }
 }
