@@ -11,4 +11,5 @@ mod stock;
 mod storage;
 mod story;
 mod tidy;
+mod transitions;
 mod wire;
