@@ -38,6 +38,9 @@ impl Refusal {
     }
     /// The HTTP status that fits. 503 says that nothing was written, 504 that it may have been.
     pub fn http_status(&self) -> u16 {
+        if *self == outcome_unknown() {
+            return 504;
+        }
         use ResponseError::*;
         match self.code {
             UnknownTopicOrPartition
@@ -50,8 +53,9 @@ impl Refusal {
             | NotLeaderOrFollower
             | CoordinatorNotAvailable
             | BrokerNotAvailable
-            | ThrottlingQuotaExceeded => 503,
-            RequestTimedOut => 504,
+            | ThrottlingQuotaExceeded
+            // Said only of requests that were not looked at in time.
+            | RequestTimedOut => 503,
             UnknownServerError | KafkaStorageError => 500,
             _ => 400,
         }
@@ -321,4 +325,20 @@ pub fn duplicate_topic_name() -> Refusal {
 /// A configuration key is unknown, or its value is none that it takes.
 pub fn invalid_config(why: impl Into<Cow<'static, str>>) -> Refusal {
     Refusal::new(ResponseError::InvalidConfig, why)
+}
+
+/// No life of a broker, past ones included, has this incarnation id.
+pub fn no_incarnation(id: Uuid) -> Refusal {
+    Refusal::new(
+        ResponseError::BrokerIdNotRegistered,
+        format!("No broker has the id {}.", base64(id)),
+    )
+}
+
+/// The topic has such a partition already.
+pub fn partition_exists(topic: &str, index: PartitionIndex) -> Refusal {
+    Refusal::new(
+        ResponseError::InvalidPartitions,
+        format!("Topic {topic} has a partition {index} already."),
+    )
 }

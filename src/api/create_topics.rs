@@ -17,6 +17,7 @@ use kafka_protocol::protocol::StrBytes;
 
 use super::{Write, message};
 use crate::ids::{BrokerId, ConfigResource, METADATA_TOPIC, PartitionIndex, TopicId};
+use crate::image::Image;
 use crate::records::{Record, TopicRecord};
 use crate::refusal::{self, Refusal};
 use crate::rules::config_keys::{Key, TOPIC};
@@ -95,6 +96,32 @@ fn check_total(topics: &[&CreatableTopic], ctx: &Ctx<'_>) -> Result<(), Refusal>
         ));
     }
     Ok(())
+}
+
+/// Whether a new topic may have this name: it is allowed, free, and metrics can tell it from others.
+pub(super) fn check_name(image: &Image, name: &str) -> Result<(), Refusal> {
+    if name == METADATA_TOPIC {
+        return Err(internal_topic());
+    }
+    if image.topic_by_name(name).is_some() {
+        return Err(refusal::topic_exists(name));
+    }
+    names::check_topic_name(name)?;
+    if !names::has_collision_chars(name) {
+        return Ok(());
+    }
+    let from = |start: &str| image.topics_from(start).next().map(|topic| topic.name());
+    match names::find_collision(name, from) {
+        Some(other) => Err(collision(name, other)),
+        None => Ok(()),
+    }
+}
+
+fn collision(name: &str, other: &str) -> Refusal {
+    Refusal::new(
+        ResponseError::InvalidTopicException,
+        format!("Topic '{name}' collides with existing topic: {other}"),
+    )
 }
 
 fn internal_topic() -> Refusal {
@@ -190,25 +217,15 @@ impl<'a> Draft<'a> {
     }
 
     fn check_name(&self, name: &str) -> Result<(), Refusal> {
-        let image = self.ctx.image;
-        if image.topic_by_name(name).is_some() {
-            return Err(refusal::topic_exists(name));
-        }
-        names::check_topic_name(name)?;
+        check_name(self.ctx.image, name)?;
         if !names::has_collision_chars(name) {
             return Ok(());
         }
-        let from = |start: &str| image.topics_from(start).next().map(|topic| topic.name());
-        let other = names::find_collision(name, from);
-        if let Some(other) =
-            other.or_else(|| self.spellings.get(&name.replace('.', "_")).map(|it| &**it))
-        {
-            return Err(Refusal::new(
-                ResponseError::InvalidTopicException,
-                format!("Topic '{name}' collides with existing topic: {other}"),
-            ));
+        let spelling = name.replace('.', "_");
+        match self.spellings.get(&spelling) {
+            Some(other) => Err(collision(name, other)),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// Adds the partitions' records.

@@ -26,6 +26,7 @@ mod describe_quorum;
 mod describe_topic_partitions;
 mod describe_user_scram_credentials;
 mod elect_leaders;
+mod find_coordinator;
 mod incremental_alter_configs;
 mod init_producer_id;
 mod list_config_resources;
@@ -33,6 +34,7 @@ mod list_groups;
 mod list_transactions;
 mod metadata;
 mod not_here;
+pub mod original;
 mod sasl;
 mod unregister_broker;
 
@@ -267,6 +269,7 @@ pub const TABLE: &[Row] = &[
     read::<MetadataRequest>(ApiKey::Metadata, 0..=13),
     read::<OffsetCommitRequest>(ApiKey::OffsetCommit, 2..=9),
     read::<OffsetFetchRequest>(ApiKey::OffsetFetch, 1..=9),
+    write::<FindCoordinatorRequest>(ApiKey::FindCoordinator, 0..=6),
     read::<JoinGroupRequest>(ApiKey::JoinGroup, 0..=9),
     read::<HeartbeatRequest>(ApiKey::Heartbeat, 0..=4),
     read::<LeaveGroupRequest>(ApiKey::LeaveGroup, 0..=5),
