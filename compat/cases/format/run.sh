@@ -4,67 +4,77 @@
 . "$COMPAT/tools.sh"
 cd "$RUN"
 
+# properties NAME DIRECTORIES LINE: a controller's file.
 properties() {
-  cat <<EOF
+  cat >"$1.properties" <<EOF
 process.roles=controller
 node.id=3000
 controller.listener.names=CONTROLLER
 listeners=CONTROLLER://127.0.0.1:9093
-log.dirs=$RUN/a,$RUN/b
+log.dirs=$(echo "$2" | sed "s|\([a-z0-9]*\)|$RUN/\1|g")
+$3
 EOF
 }
-(properties; echo "controller.quorum.bootstrap.servers=127.0.0.1:9093") >dynamic.properties
-(properties; echo "controller.quorum.voters=3000@127.0.0.1:9093,3001@127.0.0.1:9094") >static.properties
+dynamic=controller.quorum.bootstrap.servers=127.0.0.1:9093
+static=controller.quorum.voters=3000@127.0.0.1:9093,3001@127.0.0.1:9094
+properties alone a1,a2 $dynamic
+properties alone-wider a1,a2,a3 $dynamic
+properties joining b1,b2 $dynamic
+properties founding c1,c2 $dynamic
+properties static d1,d2 $static
 
-# storage ARGUMENTS: prints the command, what it says, and its status. Errors are worded differently
-# and go to standard error.
-storage() {
-  echo "\$ $*"
-  if [ "$SUBJECT" = kafka ]; then $JAVA kafka.tools.StorageTool "$@"; else "$YAKT" "$@"; fi >out.txt 2>err.txt
-  status=$?
-  # Kafka also prints the records; they are compared below.
-  sed -e '/^$/d' -e '/^Bootstrap metadata: /d' out.txt
-  [ "$status" = 0 ] || echo "(status $status)"
+commands() {
+  cat <<EOF
+info -c alone.properties
+format -t abc -c alone.properties
+format -t abc -c alone.properties --standalone --no-initial-controllers
+format -t abc -c alone.properties --standalone
+format -t abc -c alone.properties --standalone
+format -t abc -c alone.properties --standalone --ignore-formatted
+info -c alone.properties
+info -c alone-wider.properties
+format -t other -c alone-wider.properties --standalone --ignore-formatted
+format -t abc -c alone-wider.properties --standalone --ignore-formatted
+format -t abc -c joining.properties -N -r 4.0 -f group.version=0 -S 'SCRAM-SHA-512=[name=alice,password=secret,iterations=8192]'
+format -t abc -c founding.properties -I 3000@127.0.0.1:9093:JEXY6aqzQY-32P5TStzaFg
+format -t abc -c static.properties --standalone
+format -t abc -c static.properties -r 9.9
+format -t abc -c static.properties -f foo=1
+format -t abc -c static.properties -f kraft.version=1
+format -t abc -c static.properties -r 3.9 -f eligible.leader.replicas.version=1
+format -t abc -c static.properties -S alice
+format -t abc -c static.properties
+EOF
 }
 
-# contents: the files, decoded by Kafka's own decoder, without positions and times.
-contents() {
-  for file in $(find a b -type f | sort); do
-    case $file in
-      *.checkpoint)
-        echo "== $file"
-        echo "kafka-dump-log --cluster-metadata-decoder --files $file" | tools | sed -nE 's/^\| offset: ([0-9]+).*headerKeys: \[\] /\1 /p' |
-          sed -E 's/"(salt|storedKey|serverKey)":"[^"]*"/"\1":BYTES/g' ;;
-      */meta.properties)
-        echo "== $file"
-        sed 2d "$file" ;;
-      *) echo "== $file" ;;
-    esac
+# run_commands: each command, what it says, and its status.
+run_commands() {
+  if [ "$SUBJECT" = kafka ]; then
+    commands | sed 's/^/kafka-storage /' | tools
+    return
+  fi
+  commands | while read -r command; do
+    echo "\$ kafka-storage $command"
+    eval "\"$YAKT\" $command" 2>&1 || echo "(status $?)"
   done
 }
 
-storage info -c dynamic.properties
-storage format -t abc -c dynamic.properties
-storage format -t abc -c dynamic.properties --standalone
-storage format -t abc -c dynamic.properties --standalone
-storage format -t abc -c dynamic.properties --standalone --ignore-formatted
-storage info -c dynamic.properties
-contents
-rm -r b
-storage info -c dynamic.properties
-storage format -t other -c dynamic.properties --standalone --ignore-formatted
-storage format -t abc -c dynamic.properties --standalone --ignore-formatted
-rm -r a b
-storage format -t abc -c dynamic.properties -N -r 4.0 -f group.version=0 -S 'SCRAM-SHA-512=[name=alice,password=secret,iterations=8192]'
-contents
-rm -r a b
-storage format -t abc -c dynamic.properties --initial-controllers 3000@127.0.0.1:9093:JEXY6aqzQY-32P5TStzaFg,3001@127.0.0.1:9094:MvDxzVmcRsaTz33bUuRU6A
-contents
-rm -r a b
-storage format -t abc -c static.properties --standalone
-storage format -t abc -c static.properties -r 9.9
-storage format -t abc -c static.properties -f foo=1
-storage format -t abc -c static.properties -f kraft.version=1
-storage format -t abc -c static.properties -r 3.9 -f eligible.leader.replicas.version=1
-storage format -t abc -c static.properties
-contents
+# What an error says is worded differently, so only its status counts. Kafka also prints the records;
+# they are compared below.
+run_commands | awk '
+  /^\$ / { print text; text = $0; keep = /^\$ kafka-storage info/; next }
+  /^\(status / && !keep { sub(/\n.*/, "", text) }
+  /^$|^Bootstrap metadata: / { next }
+  { text = text "\n" $0 }
+  END { print text }'
+
+# The files, decoded by Kafka's own decoder, without positions and times.
+find ./?? -type f | sort | while read -r file; do
+  case $file in
+    *.checkpoint) echo "kafka-dump-log --cluster-metadata-decoder --files $file" ;;
+    *) echo "== $file" >&2; [ "$(basename "$file")" != meta.properties ] || sed 2d "$file" >&2 ;;
+  esac
+done 2>others.txt | tools |
+  sed -nE -e 's/^\$ .* (.*)/== \1/p' -e 's/^\| offset: ([0-9]+).*headerKeys: \[\] /\1 /p' |
+  sed -E 's/"(salt|storedKey|serverKey)":"[^"]*"/"\1":BYTES/g'
+cat others.txt
