@@ -95,9 +95,11 @@ mod tests {
 
     #[tokio::test]
     async fn requests_reach_the_feed_in_every_version() {
-        for version in 7..=18 {
+        for version in 4..=18 {
             let fetch = body(&FetchRequest::default(), version);
-            assert_eq!(ask(ApiKey::Fetch, version, fetch).await, Some(42));
+            let answer = ask(ApiKey::Fetch, version, fetch).await;
+            // Below version 7 there is no field for it, and the answer is empty.
+            assert_eq!(answer, Some(if version < 7 { 0 } else { 42 }));
         }
         for version in 0..=1 {
             let fetch = body(&FetchSnapshotRequest::default(), version);

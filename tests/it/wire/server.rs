@@ -224,7 +224,7 @@ impl Serve for Fakes {
             let answer: Box<dyn Answer> = match call.api {
                 ApiKey::Fetch => {
                     let _ = news.wait_for(|news| *news).await;
-                    Box::new(FetchResponse::default().with_session_id(7))
+                    Box::new(FetchResponse::default())
                 }
                 ApiKey::FetchSnapshot => Box::new(FetchSnapshotResponse::default()),
                 _ => return Served::Close,
