@@ -150,13 +150,17 @@ impl Elections<'_> {
 }
 
 fn result(index: PartitionIndex, outcome: Result<(), Refusal>) -> PartitionResult {
-    let result = PartitionResult::default().with_partition_id(index);
-    match outcome {
-        Ok(()) => result.with_error_code(0),
-        Err(refusal) => result
-            .with_error_code(refusal.code())
-            .with_error_message(Some(StrBytes::from_string(refusal.text.to_string()))),
-    }
+    let (code, text) = match outcome {
+        Ok(()) => (0, None),
+        Err(refusal) => (
+            refusal.code(),
+            Some(StrBytes::from_string(refusal.text.to_string())),
+        ),
+    };
+    PartitionResult::default()
+        .with_partition_id(index)
+        .with_error_code(code)
+        .with_error_message(text)
 }
 
 fn topic_result(name: TopicName, results: Vec<PartitionResult>) -> ReplicaElectionResult {
@@ -210,6 +214,14 @@ mod tests {
         let found: Vec<_> = all
             .map(|result| (result.partition_id, result.error_code))
             .collect();
+        assert!(
+            answer
+                .replica_election_results
+                .iter()
+                .flat_map(|topic| &topic.partition_result)
+                .all(|result| (result.error_code == 0) == result.error_message.is_none()),
+            "whoever succeeded has nothing to explain"
+        );
         assert_eq!(found, results);
         assert_eq!(scene.written(), written);
     }

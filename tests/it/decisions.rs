@@ -35,7 +35,7 @@ fn recorded_requests_have_their_recorded_outcome() {
     let mut batches = batches.into_iter().peekable();
     let mut image = Image::default();
     let mut compared = [0, 0];
-    for step in steps() {
+    for step in steps("decisions/topics-and-configs.jsonl") {
         while let Some(batch) = batches.next_if(|batch| batch.base_offset() < step.end_offset) {
             image.apply_batch(&batch, &[]).unwrap();
         }
@@ -79,15 +79,15 @@ fn recorded_requests_have_their_recorded_outcome() {
 }
 
 /// One recorded request.
-struct Step {
-    name: String,
-    api: i16,
-    version: i16,
+pub(super) struct Step {
+    pub(super) name: String,
+    pub(super) api: i16,
+    pub(super) version: i16,
     forwarded: bool,
     /// Where the log ended when it came.
-    end_offset: i64,
-    request: Bytes,
-    response: Bytes,
+    pub(super) end_offset: i64,
+    pub(super) request: Bytes,
+    pub(super) response: Bytes,
 }
 
 /// What came out of it: a line for each element of the answer, and the records.
@@ -243,7 +243,7 @@ fn shown(image: &Image, record: &Record, by_hand: bool) -> String {
     }
 }
 
-fn is_idle(batch: &Batch) -> bool {
+pub(super) fn is_idle(batch: &Batch) -> bool {
     batch.is_control() || matches!(batch.decode().unwrap()[..], [Record::NoOp(_)])
 }
 
@@ -252,15 +252,15 @@ fn sorted(mut lines: Vec<String>) -> Vec<String> {
     lines
 }
 
-fn golden(name: &str) -> Vec<u8> {
+pub(super) fn golden(name: &str) -> Vec<u8> {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
         .join("tests/data/golden")
         .join(name);
     fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-fn steps() -> Vec<Step> {
-    let text = String::from_utf8(golden("decisions/topics-and-configs.jsonl")).unwrap();
+pub(super) fn steps(file: &str) -> Vec<Step> {
+    let text = String::from_utf8(golden(file)).unwrap();
     let step = |line: &str| {
         let line: Value = serde_json::from_str(line).unwrap();
         let number = |field: &str| line[field].as_i64().unwrap();
@@ -284,7 +284,7 @@ fn unhex(text: &str) -> Bytes {
 }
 
 /// The controller's file, as it was when the frames were recorded.
-fn settings() -> Settings {
+pub(super) fn settings() -> Settings {
     let given = [
         ("process.roles", "controller"),
         ("node.id", "3000"),

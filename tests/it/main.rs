@@ -1,5 +1,6 @@
 //! The one integration test binary: it links once.
 
+mod broker_decisions;
 mod decisions;
 mod fetches;
 mod golden;
