@@ -20,7 +20,7 @@ use crate::ids::Offset;
 
 /// What every node knows about the runs so far; part of the replicated state, kept in snapshots.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Guard {
+pub struct Guard {
     term: u64,
     run: u32,
     broken: bool,
@@ -28,19 +28,19 @@ pub(super) struct Guard {
 
 /// What a batch claims.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Claim {
+pub struct Claim {
     /// Term in which it was decided.
-    pub(super) term: u64,
+    pub term: u64,
     /// Run in which it was decided.
-    pub(super) run: u32,
+    pub run: u32,
     /// Offset of its first record.
-    pub(super) base_offset: Offset,
+    pub base_offset: Offset,
 }
 
 impl Guard {
     /// Judges the next committed batch, whose entry has term `entry_term` and whose records would
     /// begin at `next_offset`. `false`: it is void, and its run is broken.
-    pub(super) fn pass(&mut self, claim: Claim, entry_term: u64, next_offset: Offset) -> bool {
+    pub fn pass(&mut self, claim: Claim, entry_term: u64, next_offset: Offset) -> bool {
         if claim.term != entry_term {
             // Not this term's leader's own words; they say nothing about this term's runs.
             return false;

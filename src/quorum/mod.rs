@@ -20,7 +20,7 @@
 mod checkpoint;
 mod codec;
 mod fault;
-mod guard;
+pub mod guard;
 mod index;
 mod keys;
 mod leadership;

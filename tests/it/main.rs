@@ -10,6 +10,7 @@ mod replay;
 mod schemas;
 mod stock;
 mod storage;
+mod sim;
 mod story;
 mod tidy;
 mod transitions;
