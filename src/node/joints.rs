@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use crate::controller::Slow;
+use crate::quorum::Quorum;
 use crate::wire::doors::{Call, Forward, PeerCall, PeerDoor, Serve, Served};
 
 /// A door to a room that is not there: whoever knocks is sent away.
@@ -15,14 +16,17 @@ impl Serve for Walled {
     }
 }
 
-impl Forward for Walled {
-    fn send(&self, _: Bytes) -> Slow<anyhow::Result<Bytes>> {
-        Box::pin(async { anyhow::bail!("there is no way to the leader") })
+/// The other nodes of the quorum.
+pub(super) struct Peers(pub(super) Quorum);
+
+impl Forward for Peers {
+    fn send(&self, body: Bytes) -> Slow<anyhow::Result<Bytes>> {
+        self.0.forward(body)
     }
 }
 
-impl PeerDoor for Walled {
-    fn answer(&self, _: PeerCall) -> Slow<Option<Bytes>> {
-        Box::pin(async { None })
+impl PeerDoor for Peers {
+    fn answer(&self, call: PeerCall) -> Slow<Option<Bytes>> {
+        self.0.answer_peer(call.key, call.version, call.body)
     }
 }

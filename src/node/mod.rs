@@ -22,7 +22,7 @@ use crate::metrics::Metrics;
 use crate::quorum::Quorum;
 use crate::settings::Settings;
 use crate::wire::{self, Doors, Wire};
-use joints::Walled;
+use joints::{Peers, Walled};
 
 /// A node that is up, as the start tells about it.
 #[derive(Clone, Copy, Debug)]
@@ -72,7 +72,7 @@ impl Node {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let metrics = Arc::new(Metrics::default());
         let (quorum, events, published) =
-            Quorum::start(Arc::clone(&settings), Arc::clone(&clock)).await?;
+            Quorum::start(Arc::clone(&settings), Arc::clone(&clock), opened.voters.clone()).await?;
         let seeds = opened.records.clone();
         let core = Core::new(Arc::clone(&settings), seeds, Dice::from_entropy());
         let (controller, handle) =
@@ -83,8 +83,8 @@ impl Node {
             writes: Arc::new(handle),
             feed: Arc::new(Walled),
             quorum: Arc::new(Walled),
-            forward: Arc::new(Walled),
-            peers: Arc::new(Walled),
+            forward: Arc::new(Peers(quorum.clone())),
+            peers: Arc::new(Peers(quorum.clone())),
             settings: Arc::clone(&settings),
             clock,
             metrics,

@@ -44,15 +44,26 @@ const KIND_MEMBERSHIP: u8 = 2;
 
 const SIDE_SESSIONLESS: u8 = 0;
 
-/// An entry as it is stored and sent.
+/// An entry as it is stored.
 pub(super) fn encode_entry(entry: &Entry) -> Vec<u8> {
-    let body = match &entry.payload {
+    let mut out = Vec::with_capacity(entry_size_hint(entry));
+    put_entry(&mut out, entry);
+    out
+}
+
+/// About how many bytes an entry takes.
+pub(super) fn entry_size_hint(entry: &Entry) -> usize {
+    match &entry.payload {
         EntryPayload::Normal(change) => {
-            10 + change.origin.len() + change.side.len() + change.batch.len()
+            24 + change.origin.len() + change.side.len() + change.batch.len()
         }
         _ => 256,
-    };
-    let mut out = Vec::with_capacity(14 + body);
+    }
+}
+
+/// Appends an entry as it is stored and sent.
+pub(super) fn put_entry(out: &mut Vec<u8>, entry: &Entry) {
+    let start = out.len();
     out.put_u8(ENTRY_FORMAT);
     out.put_u64(term_of(&entry.log_id));
     match &entry.payload {
@@ -68,11 +79,11 @@ pub(super) fn encode_entry(entry: &Entry) -> Vec<u8> {
         }
         EntryPayload::Membership(membership) => {
             out.put_u8(KIND_MEMBERSHIP);
-            put_membership(&mut out, membership);
+            put_membership(out, membership);
         }
     }
-    out.put_u32(entry_crc(entry.log_id.index, &out));
-    out
+    let crc = entry_crc(entry.log_id.index, out.get(start..).unwrap_or_default());
+    out.put_u32(crc);
 }
 
 /// The entry at `index`. The batch is a slice of `bytes`, not a copy.

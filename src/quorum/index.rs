@@ -11,10 +11,11 @@ use bytes::BufMut;
 use imbl::{OrdSet, Vector};
 
 use super::codec::Input;
+use crate::feed::tail::EpochStart;
 use crate::ids::{Epoch, Millis, Offset};
 
 /// Distance of two spots in bytes of batches.
-const SPOT_BYTES: u64 = 16 * 1024;
+pub(super) const SPOT_BYTES: u64 = 16 * 1024;
 
 /// A batch that counted, as a place to begin reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,13 +26,6 @@ pub(super) struct Spot {
     pub(super) time: Millis,
     /// Index of its entry.
     pub(super) index: u64,
-}
-
-/// The offset at which an epoch's first record stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct EpochStart {
-    pub(super) epoch: Epoch,
-    pub(super) offset: Offset,
 }
 
 /// The index. Clone is O(1).
@@ -80,6 +74,22 @@ impl Index {
     pub(super) fn spot_for_time(&self, time: Millis) -> Option<Spot> {
         let after = partition_point(&self.spots, |spot| spot.time < time);
         self.spots.get(after.saturating_sub(1)).copied()
+    }
+
+    /// The first spot: history begins there.
+    pub(super) fn first_spot(&self) -> Option<Spot> {
+        self.spots.front().copied()
+    }
+
+    /// The first spot at or behind this entry.
+    pub(super) fn spot_from_index(&self, index: u64) -> Option<Spot> {
+        let before = partition_point(&self.spots, |spot| spot.index < index);
+        self.spots.get(before).copied()
+    }
+
+    /// All spots, oldest first.
+    pub(super) fn spots(&self) -> impl Iterator<Item = Spot> + '_ {
+        self.spots.iter().copied()
     }
 
     /// Forgets what lies below this entry; what is known of epochs stays.

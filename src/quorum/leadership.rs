@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 
 use super::publisher::Publisher;
 use super::types::{epoch_of, kafka_id};
-use crate::clock::{Clock, Ticks};
+use crate::clock::Clock;
 use crate::controller::QuorumEvent;
 use crate::ids::Voter;
 
@@ -36,8 +36,8 @@ struct Inner {
     role: Role,
     /// Term of the newest applied entry.
     applied: u64,
-    /// The term that was announced as led by this node, and when its barrier was passed.
-    announced: Option<(u64, Ticks)>,
+    /// The term that was announced as led by this node.
+    announced: Option<u64>,
     voters: Arc<Vec<Voter>>,
 }
 
@@ -74,8 +74,10 @@ impl Leadership {
                 return;
             }
             inner.role = role;
-            let led = inner.announced.map(|(term, _)| term);
-            if led.is_some_and(|term| role.term != term || role.leader != Some(shared.node_id)) {
+            if inner
+                .announced
+                .is_some_and(|term| role.term != term || role.leader != Some(shared.node_id))
+            {
                 inner.announced = None;
             }
             if inner.announced.is_none() {
@@ -111,14 +113,9 @@ impl Leadership {
         });
     }
 
-    /// When the barrier of the term that this node leads was passed; `None` if it does not lead.
-    pub(super) fn barrier_passed(&self) -> Option<Ticks> {
-        self.with(|_, inner| inner.announced.map(|(_, at)| at))
-    }
-
     /// The term that was announced as led by this node.
     pub(super) fn leading(&self) -> Option<u64> {
-        self.with(|_, inner| inner.announced.map(|(term, _)| term))
+        self.with(|_, inner| inner.announced)
     }
 
     fn with<T>(&self, work: impl FnOnce(&Shared, &mut Inner) -> T) -> T {
@@ -137,8 +134,9 @@ impl Shared {
         if !leads || inner.announced.is_some() {
             return;
         }
-        inner.announced = Some((term, self.clock.ticks()));
+        inner.announced = Some(term);
         self.show(inner);
+        self.publisher.current().contact.heard(self.clock.ticks());
         let image = self.publisher.current().image.clone();
         self.tell(QuorumEvent::Leading {
             epoch: epoch_of(term),

@@ -19,18 +19,27 @@
 
 mod checkpoint;
 mod codec;
+mod connection;
 mod fault;
+mod formation;
+mod forward;
+mod frames;
+mod gate;
 pub mod guard;
+mod history;
 mod index;
 mod keys;
 mod leadership;
 mod log;
 mod machine;
 mod network;
+mod peer;
 mod pending;
 mod proposer;
 mod publisher;
+mod pulse;
 mod quorum_state;
+mod role;
 mod snapshot;
 mod store;
 mod types;
@@ -44,7 +53,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use openraft::async_runtime::WatchReceiver;
+use bytes::Bytes;
 use openraft::{Raft, ReadPolicy, SnapshotPolicy};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -57,8 +66,14 @@ use crate::refusal::{self, Refusal};
 use crate::settings::Settings;
 
 pub use fault::Fault;
-use leadership::{Events, Leadership, Role};
+use forward::Forwarder;
+use frames::Identity;
+use gate::Gate;
+use history::History;
+use leadership::{Events, Leadership};
 use machine::Machine;
+use network::Network;
+use peer::Peer;
 use pending::Pending;
 use proposer::Proposer;
 use publisher::Publisher;
@@ -77,6 +92,8 @@ pub struct Quorum(Arc<Inner>);
 struct Inner {
     raft: Raft<Config, Machine>,
     proposer: Proposer,
+    forwarder: Forwarder,
+    peer: Peer,
     leadership: Leadership,
     publisher: Publisher,
     events: Events,
@@ -93,13 +110,16 @@ struct Running {
 }
 
 impl Quorum {
-    /// Opens the store and joins the quorum, or forms it where this is its first node.
+    /// Opens the store and joins the quorum, or helps to form it. `voters` are those that the
+    /// directory was formatted with; where there are none, those of `controller.quorum.voters` form
+    /// it, and where there are none of these either, this node waits for a leader to call.
     ///
     /// Returns when all that is known to be committed has been applied; events and the published
     /// image follow from there. Errors are one sentence for the operator.
     pub async fn start(
         settings: Arc<Settings>,
         clock: Arc<dyn Clock>,
+        voters: Vec<Voter>,
     ) -> Result<(Self, QuorumEvents, watch::Receiver<Arc<Published>>)> {
         let fault = Fault::new();
         let (events, told) = mpsc::unbounded_channel();
@@ -121,40 +141,74 @@ impl Quorum {
         );
         let pending = Pending::default();
 
-        let (store, snapshots) = open(&settings, &fault).await?;
+        let (store, snapshots) = open(&settings, &clock, &publisher, &fault).await?;
         let machine = Machine::new(
             pending.clone(),
             publisher.clone(),
             leadership.clone(),
             snapshots,
+            History::new(store.entries.clone()),
             fault.clone(),
         );
+        let me = Identity {
+            node: node_id,
+            directory: settings.directory_id,
+        };
+        let gate = Gate::new(settings.cluster_id.clone(), me);
         let config = Arc::new(raft_config(&settings)?);
-        let log = store.log.clone();
-        let raft = Raft::new(node_id, config, network::Network, log, machine).await;
+        let network = Network(gate.clone());
+        let raft = Raft::new(node_id, config, network, store.log.clone(), machine).await;
         let raft = raft.map_err(|error| start_error(&fault, &error))?;
+
+        let members = formation::initial_members(&settings, &voters);
+        let directory = settings.metadata_log_dir.clone();
+        let text = formation::voters_text(&members);
+        let peer = Peer::new(
+            raft.clone(),
+            gate.clone(),
+            store.log.clone(),
+            directory,
+            text,
+        );
         let (proposer, proposing) =
             Proposer::start(raft.clone(), pending, events.clone(), fault.clone());
-        let watching = tokio::spawn(watch_role(raft.clone(), leadership.clone(), fault.clone()));
-
-        let running = Running {
-            store,
-            tasks: vec![proposing, watching],
-        };
+        let patience = Duration::from_millis(settings.controller_quorum_fetch_timeout_ms as u64);
+        let (forwarder, forwarding) = Forwarder::start(publisher.clone(), patience);
+        let watching = role::watch(
+            raft.clone(),
+            leadership.clone(),
+            gate.clone(),
+            fault.clone(),
+        );
+        let pulse = pulse::run(raft.clone(), publisher.clone(), Arc::clone(&clock));
+        let mut tasks = vec![
+            proposing,
+            forwarding,
+            tokio::spawn(watching),
+            tokio::spawn(pulse),
+        ];
+        if members.contains_key(&node_id) {
+            tasks.push(tokio::spawn(form(
+                raft.clone(),
+                gate,
+                members,
+                fault.clone(),
+            )));
+        }
         let inner = Inner {
             raft,
             proposer,
+            forwarder,
+            peer,
             leadership,
             publisher,
             events,
             fault,
             clock,
             settings,
-            running: Mutex::new(Some(running)),
+            running: Mutex::new(Some(Running { store, tasks })),
         };
-        let quorum = Self(Arc::new(inner));
-        quorum.form().await?;
-        Ok((quorum, told, published))
+        Ok((Self(Arc::new(inner)), told, published))
     }
 
     /// Told when this node must not go on: end the process with status 1 and its sentence.
@@ -162,30 +216,29 @@ impl Quorum {
         &self.0.fault
     }
 
-    /// Whether a quorum acknowledged this leader lately: within 1.5 times
-    /// `controller.quorum.fetch.timeout.ms`, the leader barrier counting as the first time. Only
-    /// then may it answer Fetch and heartbeats; a voter that is a quorum by itself always may, a
-    /// node that does not lead never.
+    /// Whether this node leads and may answer Fetch and heartbeats: see
+    /// [`Published::is_in_charge`].
     pub fn quorum_fresh(&self) -> bool {
-        let Some(barrier) = self.0.leadership.barrier_passed() else {
-            return false;
-        };
-        let limit_ms = self.0.settings.controller_quorum_fetch_timeout_ms * 3 / 2;
-        if self.0.clock.ticks().ms_since(barrier) <= limit_ms {
-            return true;
-        }
-        let mut voters = self.0.raft.voter_ids();
-        if voters.next() == Some(raft_id(self.0.settings.node_id)) && voters.next().is_none() {
-            return true;
-        }
-        let acked = self
-            .0
-            .raft
-            .as_leader()
-            .ok()
-            .and_then(|leader| leader.last_quorum_acked());
-        let limit = Duration::from_millis(limit_ms.unsigned_abs());
-        acked.is_some_and(|acked| openraft::Instant::elapsed(&acked) <= limit)
+        let timeout_ms = self.0.settings.controller_quorum_fetch_timeout_ms;
+        self.0
+            .publisher
+            .current()
+            .is_in_charge(self.0.clock.ticks(), timeout_ms)
+    }
+
+    /// Answers a frame of another node, whose header the listener has taken off. `None` closes the
+    /// connection. Frames of one connection are to be handed over in the order they came, each
+    /// future polled at once, and answered in that order.
+    pub fn answer_peer(&self, key: i16, version: i16, body: Bytes) -> Slow<Option<Bytes>> {
+        let peer = self.0.peer.clone();
+        Box::pin(async move { peer.answer(key, version, body).await })
+    }
+
+    /// Sends the body of a [`frames::FORWARD`] frame to the leader known now, and gives back the
+    /// body of its answer. Order of calls is order of arrival. An error means that nobody knows
+    /// whether it arrived.
+    pub fn forward(&self, body: Bytes) -> Slow<Result<Bytes>> {
+        Box::pin(self.0.forwarder.send(body))
     }
 
     /// Stops: leadership handed over, log flushed, store closed. What was proposed and has no
@@ -211,57 +264,34 @@ impl Quorum {
             Some(sentence) => Err(anyhow::anyhow!("{sentence}")),
         }
     }
-
-    /// Forms the quorum where nothing is there yet.
-    async fn form(&self) -> Result<()> {
-        let initialized = self.0.raft.is_initialized().await;
-        if initialized.map_err(|error| start_error(&self.0.fault, &error))? {
-            return Ok(());
-        }
-        let settings = &self.0.settings;
-        if settings
-            .controller_quorum_voters
-            .iter()
-            .any(|(id, ..)| *id != settings.node_id)
-        {
-            return Ok(());
-        }
-        let member = Member {
-            directory_id: settings.directory_id,
-            endpoints: advertised(settings),
-        };
-        let members = BTreeMap::from([(raft_id(settings.node_id), member)]);
-        self.0
-            .raft
-            .initialize(members)
-            .await
-            .context("cannot form the quorum")
-    }
 }
 
-async fn open(settings: &Settings, fault: &Fault) -> Result<(Store, Snapshots)> {
+async fn open(
+    settings: &Settings,
+    clock: &Arc<dyn Clock>,
+    publisher: &Publisher,
+    fault: &Fault,
+) -> Result<(Store, Snapshots)> {
     let (directory, fault) = (settings.metadata_log_dir.clone(), fault.clone());
+    let (clock, publisher) = (Arc::clone(clock), publisher.clone());
     let opening = tokio::task::spawn_blocking(move || {
-        let snapshots = Snapshots::open(&directory)?;
+        let snapshots = Snapshots::open(&directory, clock)?;
         let store = Store::open(&directory, snapshots.end(), log::CACHE_BYTES_MAX, fault)?;
-        snapshots.attach(store.log.clone(), store.history_floor);
+        snapshots.attach(store.log.clone(), store.history_floor, publisher);
         Ok((store, snapshots))
     });
     opening.await.context("opening the store panicked")?
 }
 
-/// The listeners that others reach this node by.
-fn advertised(settings: &Settings) -> Vec<crate::ids::Endpoint> {
-    let all = if settings.advertised_listeners.is_empty() {
-        &settings.listeners
-    } else {
-        &settings.advertised_listeners
-    };
-    let names = &settings.controller_listener_names;
-    names
-        .iter()
-        .filter_map(|name| all.iter().find(|one| &one.name == name).cloned())
-        .collect()
+async fn form(
+    raft: Raft<Config, Machine>,
+    gate: Gate,
+    members: BTreeMap<u64, Member>,
+    fault: Fault,
+) {
+    if let Err(error) = formation::form(raft, gate, members).await {
+        fault.raise(format!("{error:#}"));
+    }
 }
 
 fn start_error(fault: &Fault, error: &dyn std::error::Error) -> anyhow::Error {
@@ -293,39 +323,6 @@ fn raft_config(settings: &Settings) -> Result<openraft::Config> {
         ..openraft::Config::default()
     };
     config.validate().context("raft's timeouts")
-}
-
-/// Follows what openraft says about this node, until it stops.
-async fn watch_role(raft: Raft<Config, Machine>, leadership: Leadership, fault: Fault) {
-    let mut metrics = raft.server_metrics();
-    loop {
-        let (role, voters) = {
-            let seen = metrics.borrow_and_update();
-            let term = seen.vote.leader_id.term;
-            let leader = seen
-                .current_leader
-                .filter(|leader| seen.vote.committed && *leader == seen.vote.leader_id.voted_for);
-            let membership = seen.committed_membership_config.membership();
-            let uniform = membership.get_joint_config().len() == 1;
-            let voters = uniform.then(|| voters(membership));
-            (Role { term, leader }, voters)
-        };
-        leadership.changed(role);
-        if let Some(voters) = voters {
-            leadership.voters(voters);
-        }
-        if metrics.changed().await.is_err() {
-            break;
-        }
-    }
-    // A stop in good order ends this task first.
-    fault.raise("raft has stopped".to_owned());
-}
-
-fn voters(membership: &types::Membership) -> Vec<Voter> {
-    let ids = membership.voter_ids();
-    ids.filter_map(|id| Some(membership.get_node(&id)?.voter(id)))
-        .collect()
 }
 
 impl Propose for Quorum {

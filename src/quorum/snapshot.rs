@@ -17,6 +17,7 @@
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -30,12 +31,14 @@ use super::guard::Guard;
 use super::index::Index;
 use super::log::Log;
 use super::machine::State;
+use super::publisher::Publisher;
 use super::types::{
     CommittedLeaderId, Config, LogId, Member, SnapshotMeta, StoredMembership, term_of,
 };
 use super::writer::Op;
-use crate::feed::snapshots::{SnapshotId, Written};
-use crate::ids::{Millis, Offset};
+use crate::clock::Clock;
+use crate::feed::snapshots::{self as feed, SnapshotId, Written};
+use crate::ids::Millis;
 
 /// How many pairs are kept at least.
 const KEPT_MIN: usize = 2;
@@ -57,6 +60,41 @@ pub struct Pair {
     pub(super) checkpoint: File,
     /// Where they lie, if they were received and wait for being named.
     pub(super) received: Option<Received>,
+}
+
+impl Pair {
+    /// Whether both files are what the side file says. Blocks.
+    pub(super) fn verify(self) -> Result<Self> {
+        let side = Side::decode(read_all(&self.side).context("cannot read the side file")?)?;
+        let written = side.kept.checkpoint;
+        let length = self
+            .checkpoint
+            .metadata()
+            .context("cannot read the checkpoint")?
+            .len();
+        ensure!(
+            length == written.bytes,
+            "{length} bytes, {} are announced",
+            written.bytes
+        );
+        let crc = crc_of(&self.checkpoint).context("cannot read the checkpoint")?;
+        ensure!(crc == written.crc, "the checkpoint has a wrong checksum");
+        Ok(self)
+    }
+}
+
+fn crc_of(mut file: &File) -> io::Result<u32> {
+    use std::io::{Read, Seek, SeekFrom};
+    file.seek(SeekFrom::Start(0))?;
+    let mut buffer = vec![0; 256 * 1024];
+    let mut crc = 0;
+    loop {
+        let read = file.read(&mut buffer)?;
+        if read == 0 {
+            return Ok(crc);
+        }
+        crc = crc32c::crc32c_append(crc, &buffer[..read]);
+    }
 }
 
 /// A pair that was received from a peer, under temporary names.
@@ -83,6 +121,13 @@ pub(super) struct Kept {
     pub(super) id: SnapshotId,
     pub(super) time: Millis,
     pub(super) checkpoint: Written,
+}
+
+/// A pair that is kept, with its checkpoint open for brokers.
+#[derive(Clone)]
+struct Open {
+    kept: Kept,
+    file: Arc<feed::Snapshot>,
 }
 
 impl Kept {
@@ -113,15 +158,17 @@ pub(super) struct Snapshots(Arc<Shared>);
 
 struct Shared {
     directory: PathBuf,
+    clock: Arc<dyn Clock>,
     /// Oldest first.
-    kept: Mutex<Vec<Kept>>,
+    kept: Mutex<Vec<Open>>,
     log: Mutex<Option<Log>>,
-    history_floor: Mutex<u64>,
+    publisher: Mutex<Option<Publisher>>,
+    history_floor: AtomicU64,
 }
 
 impl Snapshots {
     /// Finds the pairs in the metadata directory, and sweeps away what is not finished. Blocks.
-    pub(super) fn open(directory: &Path) -> Result<Self> {
+    pub(super) fn open(directory: &Path, clock: Arc<dyn Clock>) -> Result<Self> {
         fs::create_dir_all(directory)
             .with_context(|| format!("cannot create {}", directory.display()))?;
         let mut kept = Vec::new();
@@ -145,50 +192,57 @@ impl Snapshots {
                 checkpoints.push(id);
             }
         }
-        kept.sort_by_key(Kept::index);
+        kept.sort_by_key(|open: &Open| open.kept.index());
         for id in checkpoints {
-            if !kept.iter().any(|pair| pair.id == id) {
+            if !kept.iter().any(|open| open.kept.id == id) {
                 fs::remove_file(directory.join(id.file_name())).ok();
             }
         }
         Ok(Self(Arc::new(Shared {
             directory: directory.to_owned(),
+            clock,
             kept: Mutex::new(kept),
             log: Mutex::default(),
-            history_floor: Mutex::default(),
+            publisher: Mutex::default(),
+            history_floor: AtomicU64::new(0),
         })))
     }
 
-    /// The log beside them: installing moves its history floor.
-    pub(super) fn attach(&self, log: Log, history_floor: u64) {
+    /// The log beside them, whose history floor an installation moves, and where the files that
+    /// brokers may download are shown.
+    pub(super) fn attach(&self, log: Log, history_floor: u64, publisher: Publisher) {
         *lock(&self.0.log) = Some(log);
-        *lock(&self.0.history_floor) = history_floor;
+        *lock(&self.0.publisher) = Some(publisher);
+        self.0.history_floor.store(history_floor, Ordering::Release);
+        self.show();
     }
 
     /// Index of the newest snapshot's last entry.
     pub(super) fn end(&self) -> Option<u64> {
-        lock(&self.0.kept).last().map(Kept::index)
+        lock(&self.0.kept).last().map(|open| open.kept.index())
     }
 
-    /// All pairs, oldest first.
-    pub(super) fn kept(&self) -> Vec<Kept> {
-        lock(&self.0.kept).clone()
-    }
-
-    /// First offset that brokers may ask the log for: below it they take a snapshot.
-    pub(super) fn log_start(&self) -> Offset {
-        lock(&self.0.kept)
-            .first()
-            .map_or(0, |pair| pair.id.end_offset)
+    /// The oldest and the newest pair.
+    pub(super) fn oldest_and_newest(&self) -> Option<(Kept, Kept)> {
+        let kept = lock(&self.0.kept);
+        Some((kept.first()?.kept.clone(), kept.last()?.kept.clone()))
     }
 
     /// First index that history may read.
     pub(super) fn history_floor(&self) -> u64 {
-        *lock(&self.0.history_floor)
+        self.0.history_floor.load(Ordering::Acquire)
     }
 
-    /// Something was applied.
-    pub(super) fn applied(&self, _state: &State) {}
+    /// Shows brokers what they may download.
+    fn show(&self) {
+        let files = lock(&self.0.kept)
+            .iter()
+            .map(|open| Arc::clone(&open.file))
+            .collect();
+        if let Some(publisher) = &*lock(&self.0.publisher) {
+            publisher.edit(|published| published.snapshots = Arc::new(files));
+        }
+    }
 
     /// Writes this state when openraft asks for it.
     pub(super) fn builder(&self, state: State) -> Builder {
@@ -202,11 +256,8 @@ impl Snapshots {
     pub(super) async fn current(
         &self,
     ) -> Result<Option<Snapshot<CommittedLeaderId, u64, Member, Pair>>> {
-        let Some(newest) = lock(&self.0.kept).last().cloned() else {
-            return Ok(None);
-        };
-        let snapshot = self.open_pair(&newest)?;
-        Ok(Some(snapshot))
+        let newest = lock(&self.0.kept).last().map(|open| open.kept.clone());
+        newest.map(|newest| self.open_pair(&newest)).transpose()
     }
 
     fn open_pair(&self, kept: &Kept) -> Result<Snapshot<CommittedLeaderId, u64, Member, Pair>> {
@@ -230,7 +281,7 @@ impl Snapshots {
         let last = meta.last_log_id;
         let is_kept = lock(&self.0.kept)
             .last()
-            .is_some_and(|kept| kept.last == last);
+            .is_some_and(|open| open.kept.last == last);
         if !is_kept {
             self.raise_history_floor(last.map_or(0, |last| last.index + 1))
                 .await?;
@@ -244,7 +295,7 @@ impl Snapshots {
 
     /// Durable before anything of the snapshot is: an uncommitted tail below it must never be taken
     /// for history.
-    async fn raise_history_floor(&self, floor: u64) -> Result<()> {
+    pub(super) async fn raise_history_floor(&self, floor: u64) -> Result<()> {
         let log = lock(&self.0.log).clone();
         if let Some(log) = log {
             let (done, told) = oneshot::channel();
@@ -252,7 +303,7 @@ impl Snapshots {
             told.await
                 .context("the thread that writes the log has ended")??;
         }
-        *lock(&self.0.history_floor) = floor;
+        self.0.history_floor.store(floor, Ordering::Release);
         Ok(())
     }
 
@@ -292,9 +343,23 @@ impl Snapshots {
         }
         sync_directory(directory)?;
         write_side(directory, &side.encode(), &side.kept)?;
-        let older = std::mem::replace(&mut *lock(&self.0.kept), vec![side.kept.clone()]);
+        let new = self.opened(side.kept.clone())?;
+        let older = std::mem::replace(&mut *lock(&self.0.kept), vec![new]);
         self.remove(older);
+        self.show();
         Ok(())
+    }
+
+    fn opened(&self, kept: Kept) -> Result<Open> {
+        let twin = lock(&self.0.kept)
+            .iter()
+            .find(|open| open.kept.id == kept.id)
+            .cloned();
+        let file = match twin {
+            Some(twin) => twin.file,
+            None => Arc::new(feed::Snapshot::open(&self.0.directory, kept.id)?),
+        };
+        Ok(Open { kept, file })
     }
 
     /// Writes a pair of this state. Blocks.
@@ -308,8 +373,8 @@ impl Snapshots {
         let directory = &self.0.directory;
         let twin = lock(&self.0.kept)
             .iter()
-            .find(|kept| kept.id == id)
-            .cloned();
+            .find(|open| open.kept.id == id)
+            .map(|open| open.kept.clone());
         if let Some(twin) = twin.as_ref().filter(|twin| twin.last == last) {
             return Ok(twin.clone());
         }
@@ -319,7 +384,7 @@ impl Snapshots {
             None => {
                 let temporary = directory.join(format!("{}{TEMPORARY}", id.file_name()));
                 fs::remove_file(&temporary).ok();
-                let written = checkpoint::write(&temporary, id, state)?;
+                let written = checkpoint::write(&temporary, id, image)?;
                 rename(&temporary, &directory.join(id.file_name()))?;
                 sync_directory(directory)?;
                 written
@@ -336,32 +401,37 @@ impl Snapshots {
             kept: kept.clone(),
             guard: state.guard,
             index: state.index.clone(),
-            side: checkpoint::side_bytes(image),
+            side: image.side_bytes().into(),
         };
         write_side(directory, &side.encode(), &kept)?;
-        lock(&self.0.kept).push(kept.clone());
+        let new = self.opened(kept.clone())?;
+        lock(&self.0.kept).push(new);
         self.prune();
+        self.show();
         Ok(kept)
     }
 
+    /// Lets old pairs go, oldest first, but none that a broker is in the middle of downloading.
     fn prune(&self) {
+        let now = self.0.clock.ticks();
         let older = {
             let mut kept = lock(&self.0.kept);
             let surplus = kept.len().saturating_sub(KEPT_MIN);
-            kept.drain(..surplus).collect()
+            let free = |open: &&Open| !open.file.is_being_downloaded(now);
+            let count = kept.iter().take(surplus).take_while(free).count();
+            kept.drain(..count).collect()
         };
         self.remove(older);
     }
 
-    fn remove(&self, pairs: Vec<Kept>) {
+    fn remove(&self, older: Vec<Open>) {
         let kept = lock(&self.0.kept);
-        for pair in pairs {
-            let directory = &self.0.directory;
-            if !kept.iter().any(|other| other.last == pair.last) {
-                fs::remove_file(directory.join(pair.side_name())).ok();
+        for Open { kept: pair, file } in older {
+            if !kept.iter().any(|other| other.kept.last == pair.last) {
+                fs::remove_file(self.0.directory.join(pair.side_name())).ok();
             }
-            if !kept.iter().any(|other| other.id == pair.id) {
-                fs::remove_file(directory.join(pair.id.file_name())).ok();
+            if !kept.iter().any(|other| other.kept.id == pair.id) {
+                file.retire();
             }
         }
     }
@@ -469,7 +539,7 @@ impl Side {
 
     /// The state, with the image from the checkpoint at `path`.
     fn state(&self, path: &Path) -> Result<State> {
-        let image = checkpoint::read(path, &self.kept, &self.side)
+        let image = checkpoint::read(path, self.kept.id, self.side.clone())
             .with_context(|| format!("cannot load {}", path.display()))?;
         Ok(State {
             last: self.kept.last,
@@ -494,7 +564,7 @@ fn read_side(path: &Path) -> Result<Kept> {
 }
 
 /// A pair whose checkpoint is there in full; its checksum is compared when it is loaded or sent.
-fn present(directory: &Path, kept: Kept) -> Result<Kept> {
+fn present(directory: &Path, kept: Kept) -> Result<Open> {
     let path = directory.join(kept.id.file_name());
     let length = fs::metadata(&path)
         .with_context(|| format!("no {}", path.display()))?
@@ -506,7 +576,8 @@ fn present(directory: &Path, kept: Kept) -> Result<Kept> {
             kept.checkpoint.bytes
         );
     }
-    Ok(kept)
+    let file = Arc::new(feed::Snapshot::open(directory, kept.id)?);
+    Ok(Open { kept, file })
 }
 
 fn write_side(directory: &Path, bytes: &[u8], kept: &Kept) -> Result<()> {

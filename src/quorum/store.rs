@@ -22,7 +22,6 @@ const BLOCK_CACHE_BYTES: u64 = 8 * 1024 * 1024;
 const JOURNAL_BYTES_MAX: u64 = 128 * 1024 * 1024;
 /// fjall can hang with a single one (its issue 257).
 const WORKER_THREADS: usize = 2;
-/// Kafka's name for it.
 
 /// The open store. It belongs to this process until [`Store::close`].
 pub struct Store {
@@ -35,8 +34,7 @@ pub struct Store {
 impl Store {
     /// Opens or creates the store in `directory` and checks it against what this node promised.
     /// Entries above `snapshot_end` (index of the newest snapshot) are read and verified one by
-    /// one. Blocks; every error is one sentence for the operator. The caller has the directory to
-    /// itself (`format::disk`).
+    /// one. Blocks; every error is one sentence for the operator.
     pub(super) fn open(
         directory: &Path,
         snapshot_end: Option<u64>,

@@ -31,15 +31,23 @@ impl StoreBuilder<Config, log::Log, Machine, Cleanup> for Stores {
     async fn build(&self) -> Result<(Cleanup, log::Log, Machine), StorageError<Config>> {
         let directory = tempfile::tempdir().unwrap();
         let fault = Fault::new();
-        let snapshots = Snapshots::open(directory.path()).unwrap();
+        let snapshots =
+            Snapshots::open(directory.path(), Arc::new(ManualClock::default())).unwrap();
         let store =
             Store::open(directory.path(), None, self.cache_bytes_max, fault.clone()).unwrap();
-        snapshots.attach(store.log.clone(), store.history_floor);
         let publisher = Publisher::new(Published::default());
+        snapshots.attach(store.log.clone(), store.history_floor, publisher.clone());
         let (events, _) = mpsc::unbounded_channel();
         let clock = Arc::new(ManualClock::default());
         let leadership = Leadership::new(1, clock, publisher.clone(), events);
-        let machine = Machine::new(Pending::default(), publisher, leadership, snapshots, fault);
+        let machine = Machine::new(
+            Pending::default(),
+            publisher,
+            leadership,
+            snapshots,
+            History::new(store.entries.clone()),
+            fault,
+        );
         let log = store.log.clone();
         Ok((
             Cleanup {

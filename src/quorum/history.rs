@@ -1,0 +1,148 @@
+//! Committed batches from disk: what lies before the tail that is kept in memory.
+//!
+//! The log is kept once: these are raft's own entries. Raft gives them up long before they go
+//! ([`super::retention`] decides that), so a reader finds them by the index that the machine keeps,
+//! and skips what was void. Nothing above the last applied entry is history.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use anyhow::{Context, Result, ensure};
+use bytes::Bytes;
+use fjall::Keyspace;
+
+use super::codec;
+use super::index::{Index, Spot};
+use super::keys;
+use super::machine::State;
+use super::types::EntryPayload;
+use crate::feed::tail;
+use crate::ids::{Millis, Offset};
+use crate::records::batch::Batch;
+
+/// Clones share one state.
+#[derive(Clone)]
+pub(super) struct History(Arc<Shared>);
+
+struct Shared {
+    entries: Keyspace,
+    known: Mutex<Known>,
+}
+
+/// What was applied last.
+#[derive(Clone, Default)]
+struct Known {
+    index: Index,
+    applied: Option<u64>,
+    end: Offset,
+}
+
+impl History {
+    pub(super) fn new(entries: Keyspace) -> Self {
+        Self(Arc::new(Shared {
+            entries,
+            known: Mutex::default(),
+        }))
+    }
+
+    /// The machine has published this state.
+    pub(super) fn applied(&self, state: &State) {
+        let known = Known {
+            index: state.index.clone(),
+            applied: state.last.map(|last| last.index),
+            end: state.end_offset(),
+        };
+        *self.known() = known;
+    }
+
+    /// The index as it was published last.
+    pub(super) fn index(&self) -> Index {
+        self.known().index.clone()
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.0.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives batch after batch that counted, from a spot on, until `take` has enough.
+    fn scan(&self, from: Spot, known: &Known, mut take: impl FnMut(Batch) -> bool) -> Result<()> {
+        let Some(applied) = known.applied else {
+            return Ok(());
+        };
+        let mut next = from.index;
+        let range = keys::log_key(from.index)..=keys::log_key(applied);
+        for item in self.0.entries.range(range) {
+            let (key, value) = item.into_inner().context("cannot read the log")?;
+            let index = keys::log_index(&key).context("the log holds a key that is no index")?;
+            ensure!(
+                index == next,
+                "the log has a hole: entry {next} is missing before {index}"
+            );
+            next += 1;
+            if known.index.is_void(index) {
+                continue;
+            }
+            let entry = codec::decode_entry(index, Bytes::copy_from_slice(&value))?;
+            if let EntryPayload::Normal(change) = entry.payload
+                && !take(Batch(change.batch))
+            {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for History {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "History(up to {:?})", self.known().applied)
+    }
+}
+
+impl tail::History for History {
+    fn read(&self, offset: Offset, bytes_max: usize) -> Result<Vec<Batch>> {
+        let known = self.known().clone();
+        let spot = known.index.spot_for_offset(offset);
+        let spot = spot.filter(|_| offset < known.end);
+        let spot = spot.with_context(|| format!("offset {offset} is not kept"))?;
+        let mut batches: Vec<Batch> = Vec::new();
+        let mut bytes = 0;
+        self.scan(spot, &known, |batch| {
+            if batch.next_offset() <= offset {
+                return true;
+            }
+            bytes += batch.len();
+            let fits = batches.is_empty() || bytes <= bytes_max;
+            if fits {
+                batches.push(batch);
+            }
+            fits
+        })?;
+        ensure!(
+            !batches.is_empty(),
+            "offset {offset} is not on the disk yet"
+        );
+        Ok(batches)
+    }
+
+    fn offset_for_time(&self, time: Millis) -> Result<Option<Offset>> {
+        let known = self.known().clone();
+        let Some(spot) = known.index.spot_for_time(time) else {
+            return Ok(None);
+        };
+        let mut found = None;
+        self.scan(spot, &known, |batch| {
+            found = (batch.time() >= time).then(|| batch.base_offset());
+            found.is_none()
+        })?;
+        Ok(found)
+    }
+
+    fn first_offset(&self) -> Offset {
+        let known = self.known();
+        known
+            .index
+            .first_spot()
+            .map_or(known.end, |spot| spot.offset)
+    }
+}

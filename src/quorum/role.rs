@@ -1,0 +1,57 @@
+//! Follows what openraft says about this node: who leads, who votes, whether it may campaign.
+
+use openraft::Raft;
+use openraft::async_runtime::WatchReceiver;
+
+use super::fault::Fault;
+use super::gate::Gate;
+use super::leadership::{Leadership, Role};
+use super::machine::Machine;
+use super::types::{Config, Membership};
+use crate::ids::Voter;
+
+/// Watches until openraft stops; a stop in good order ends this task first.
+pub(super) async fn watch(
+    raft: Raft<Config, Machine>,
+    leadership: Leadership,
+    gate: Gate,
+    fault: Fault,
+) {
+    let mut metrics = raft.server_metrics();
+    loop {
+        let (role, voters) = {
+            let seen = metrics.borrow_and_update();
+            gate.learn(seen.membership_config.membership());
+            let term = seen.vote.leader_id.term;
+            let elected = seen.vote.committed.then_some(seen.vote.leader_id.voted_for);
+            let leader = seen
+                .current_leader
+                .filter(|leader| Some(*leader) == elected);
+            (
+                Role { term, leader },
+                uniform_voters(seen.committed_membership_config.membership()),
+            )
+        };
+        raft.runtime_config().elect(gate.may_campaign());
+        leadership.changed(role);
+        if let Some(voters) = voters {
+            leadership.voters(voters);
+        }
+        if metrics.changed().await.is_err() {
+            break;
+        }
+    }
+    fault.raise("raft has stopped".to_owned());
+}
+
+/// The voters, unless the membership is between two sets of them.
+fn uniform_voters(membership: &Membership) -> Option<Vec<Voter>> {
+    if membership.get_joint_config().len() != 1 {
+        return None;
+    }
+    let ids = membership.voter_ids();
+    Some(
+        ids.filter_map(|id| Some(membership.get_node(&id)?.voter(id)))
+            .collect(),
+    )
+}

@@ -1,0 +1,252 @@
+//! Several nodes over localhost: each has a runtime of its own, so that it can be killed.
+
+use std::net::TcpListener as StdListener;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::StreamExt;
+use futures::stream::FuturesOrdered;
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::{Builder, Runtime};
+use yakt::controller::{Outcome, Propose};
+use yakt::ids::{BrokerId, Epoch, Uuid};
+use yakt::image::Image;
+use yakt::quorum::Quorum;
+use yakt::settings::Settings;
+
+use super::node::{Decider, Node};
+
+/// Nodes 1, 2, …, their directories and addresses.
+struct Cluster {
+    seats: Vec<Seat>,
+}
+
+struct Seat {
+    settings: Settings,
+    _directory: TempDir,
+    running: Option<(Runtime, Node)>,
+}
+
+impl Cluster {
+    fn new(size: usize) -> Self {
+        let ports: Vec<u16> = (0..size)
+            .map(|_| StdListener::bind("127.0.0.1:0").unwrap())
+            .collect::<Vec<_>>()
+            .iter()
+            .map(|listener| listener.local_addr().unwrap().port())
+            .collect();
+        let voters = ports.iter().zip(1..);
+        let voters: Vec<_> = voters
+            .map(|(port, id)| (BrokerId(id), "127.0.0.1".to_owned(), *port))
+            .collect();
+        let seats = voters.iter().map(|(id, _, port)| {
+            let directory = tempfile::tempdir().unwrap();
+            let mut settings = Settings {
+                node_id: *id,
+                cluster_id: "test-cluster".to_owned(),
+                directory_id: Uuid::from_u128(0x1000 + id.0 as u128),
+                metadata_log_dir: directory.path().to_owned(),
+                controller_quorum_voters: voters.clone(),
+                ..Settings::default()
+            };
+            settings.listeners[0].port = *port;
+            Seat {
+                settings,
+                _directory: directory,
+                running: None,
+            }
+        });
+        Self {
+            seats: seats.collect(),
+        }
+    }
+
+    /// Starts a node that is not running.
+    fn start(&mut self, at: usize) {
+        let seat = &mut self.seats[at];
+        assert!(seat.running.is_none());
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let (settings, port) = (seat.settings.clone(), seat.settings.listeners[0].port);
+        let node = runtime.block_on(async move {
+            let node = Node::start(settings).await;
+            let listener = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
+            tokio::spawn(listen(listener, node.quorum.clone()));
+            node
+        });
+        seat.running = Some((runtime, node));
+    }
+
+    fn start_all(size: usize) -> Self {
+        let mut cluster = Self::new(size);
+        (0..size).for_each(|at| cluster.start(at));
+        cluster
+    }
+
+    /// Ends a node as kill -9 does: nothing is told, nothing is handed over.
+    fn kill(&mut self, at: usize) {
+        let (runtime, node) = self.seats[at].running.take().unwrap();
+        runtime.shutdown_timeout(Duration::from_secs(5));
+        drop(node);
+    }
+
+    /// Ends a node in good order.
+    fn stop(&mut self, at: usize) {
+        let (runtime, node) = self.seats[at].running.take().unwrap();
+        runtime.block_on(node.quorum.stop()).unwrap();
+        drop(node);
+        runtime.shutdown_timeout(Duration::from_secs(5));
+    }
+
+    fn node(&mut self, at: usize) -> (&Runtime, &mut Node) {
+        let (runtime, node) = self.seats[at].running.as_mut().unwrap();
+        (runtime, node)
+    }
+
+    /// Waits for a leader whose term is above `epoch`.
+    fn leader_after(&mut self, epoch: Epoch) -> (usize, Epoch, Image) {
+        for _ in 0..3_000 {
+            for (at, seat) in self.seats.iter_mut().enumerate() {
+                let Some((_, node)) = &mut seat.running else {
+                    continue;
+                };
+                while let Ok(event) = node.events.try_recv() {
+                    if let yakt::controller::QuorumEvent::Leading { epoch: led, image } = event
+                        && led > epoch
+                    {
+                        return (at, led, image);
+                    }
+                }
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        panic!("no leader after epoch {epoch}");
+    }
+
+    /// Proposes topics on the leader, all at once, and waits until each is applied there.
+    fn commit(&mut self, leader: usize, decider: &mut Decider, names: &[String]) {
+        let (runtime, node) = self.node(leader);
+        for name in names {
+            node.quorum.propose(decider.topic(name));
+        }
+        let outcomes = runtime.block_on(node.outcomes(names.len()));
+        assert!(
+            outcomes
+                .iter()
+                .all(|(_, outcome)| *outcome == Outcome::Applied),
+            "{outcomes:?}"
+        );
+    }
+
+    /// Waits until every running node has applied this much, and compares their images.
+    fn agree_on(&mut self, end: i64) {
+        let mut images = Vec::new();
+        for seat in &mut self.seats {
+            let Some((runtime, node)) = &mut seat.running else {
+                continue;
+            };
+            let published = runtime.block_on(node.until(|now| now.image.end_offset() >= end));
+            assert_eq!(published.tail.end(), published.image.end_offset());
+            images.push(published.image.clone());
+        }
+        assert!(
+            images.windows(2).all(|pair| pair[0] == pair[1]),
+            "the nodes' images differ"
+        );
+    }
+}
+
+async fn listen(listener: TcpListener, quorum: Quorum) {
+    while let Ok((stream, _)) = listener.accept().await {
+        stream.set_nodelay(true).unwrap();
+        tokio::spawn(serve(stream, quorum.clone()));
+    }
+}
+
+/// What the wire room does with a connection of peers.
+async fn serve(stream: TcpStream, quorum: Quorum) {
+    let (mut read, mut write) = stream.into_split();
+    let (frames, mut arrived) = tokio::sync::mpsc::channel::<Bytes>(64);
+    tokio::spawn(async move {
+        while let Ok(length) = read.read_i32().await {
+            let mut frame = vec![0; length as usize];
+            if read.read_exact(&mut frame).await.is_err()
+                || frames.send(frame.into()).await.is_err()
+            {
+                return;
+            }
+        }
+    });
+    let mut answers = FuturesOrdered::new();
+    loop {
+        tokio::select! {
+            frame = arrived.recv() => {
+                let Some(frame) = frame else { return };
+                let key = i16::from_be_bytes(frame[..2].try_into().unwrap());
+                let version = i16::from_be_bytes(frame[2..4].try_into().unwrap());
+                let correlation = frame.slice(4..8);
+                let answer = quorum.answer_peer(key, version, frame.slice(10..));
+                answers.push_back(async move { (correlation, answer.await) });
+            }
+            Some((correlation, answer)) = answers.next(), if !answers.is_empty() => {
+                let Some(answer) = answer else { return };
+                let mut out = ((answer.len() + 4) as i32).to_be_bytes().to_vec();
+                out.extend_from_slice(&correlation);
+                out.extend_from_slice(&answer);
+                if write.write_all(&out).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+fn names(prefix: &str, count: usize) -> Vec<String> {
+    (0..count)
+        .map(|number| format!("{prefix}{number}"))
+        .collect()
+}
+
+#[test]
+fn three_nodes_form_a_quorum_and_hold_the_same() {
+    let mut cluster = Cluster::start_all(3);
+    let (leader, epoch, image) = cluster.leader_after(0);
+    let mut decider = Decider::new(epoch, image);
+    cluster.commit(leader, &mut decider, &names("a", 100));
+    cluster.agree_on(100);
+    for at in 0..3 {
+        let (_, node) = cluster.node(at);
+        let quorum = node.published.borrow().quorum.clone();
+        assert_eq!(quorum.leader, Some(BrokerId(leader as i32 + 1)));
+        assert_eq!(quorum.voters.len(), 3);
+        assert_eq!(quorum.active, at == leader);
+        assert_eq!(node.quorum.quorum_fresh(), at == leader);
+    }
+}
+
+#[test]
+fn a_killed_leader_is_replaced_and_comes_back_as_a_follower() {
+    let mut cluster = Cluster::start_all(3);
+    let (first, epoch, image) = cluster.leader_after(0);
+    let mut decider = Decider::new(epoch, image);
+    cluster.commit(first, &mut decider, &names("a", 50));
+    cluster.kill(first);
+
+    let (second, epoch, image) = cluster.leader_after(epoch);
+    assert_ne!(second, first);
+    assert_eq!(
+        image.end_offset(),
+        50,
+        "everything acknowledged is there when leading begins"
+    );
+    let mut decider = Decider::new(epoch, image);
+    cluster.commit(second, &mut decider, &names("b", 50));
+
+    cluster.start(first);
+    cluster.agree_on(100);
+}

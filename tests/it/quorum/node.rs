@@ -1,0 +1,118 @@
+//! A node in this process, and a leader's way of deciding batches.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::timeout;
+use yakt::clock::SystemClock;
+use yakt::controller::{Origin, Outcome, Proposal, QuorumEvent};
+use yakt::feed::Published;
+use yakt::ids::{Epoch, Uuid};
+use yakt::image::Image;
+use yakt::quorum::{Quorum, QuorumEvents};
+use yakt::records::batch::Batch;
+use yakt::records::{Record, TopicRecord};
+use yakt::settings::Settings;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A node and what it tells.
+pub struct Node {
+    pub quorum: Quorum,
+    pub events: QuorumEvents,
+    pub published: watch::Receiver<Arc<Published>>,
+}
+
+impl Node {
+    pub async fn start(settings: Settings) -> Self {
+        let clock = Arc::new(SystemClock::new());
+        let started = Quorum::start(Arc::new(settings), clock, Vec::new()).await;
+        let (quorum, events, published) = started.unwrap();
+        Self {
+            quorum,
+            events,
+            published,
+        }
+    }
+
+    pub async fn event(&mut self) -> QuorumEvent {
+        timeout(PATIENCE, self.events.recv())
+            .await
+            .expect("no event")
+            .expect("no more events")
+    }
+
+    /// Waits until it leads.
+    pub async fn leading(&mut self) -> (Epoch, Image) {
+        loop {
+            if let QuorumEvent::Leading { epoch, image } = self.event().await {
+                return (epoch, image);
+            }
+        }
+    }
+
+    /// Waits for the next outcomes, in the order they come.
+    pub async fn outcomes(&mut self, count: usize) -> Vec<(u64, Outcome)> {
+        let mut outcomes = Vec::new();
+        while outcomes.len() < count {
+            if let QuorumEvent::Outcome { ticket, outcome } = self.event().await {
+                outcomes.push((ticket, outcome));
+            }
+        }
+        outcomes
+    }
+
+    pub fn end_offset(&self) -> i64 {
+        self.published.borrow().image.end_offset()
+    }
+
+    /// Waits until something published is so.
+    pub async fn until(&mut self, what: impl FnMut(&Arc<Published>) -> bool) -> Arc<Published> {
+        let found = timeout(PATIENCE, self.published.wait_for(what)).await;
+        Arc::clone(&found.expect("it never came").expect("it stopped"))
+    }
+}
+
+/// Decides batches as the controller does: each on everything before it.
+pub struct Decider {
+    pub epoch: Epoch,
+    pub run: u32,
+    pub ticket: u64,
+    pub ahead: Image,
+}
+
+impl Decider {
+    pub fn new(epoch: Epoch, ahead: Image) -> Self {
+        Self {
+            epoch,
+            run: 1,
+            ticket: 0,
+            ahead,
+        }
+    }
+
+    pub fn decide(&mut self, records: &[Record]) -> Proposal {
+        let batch = Batch::build(self.ahead.end_offset(), self.epoch, 1_000, 30, records).unwrap();
+        self.ahead.apply_batch(&batch, &[]).unwrap();
+        self.ticket += 1;
+        Proposal {
+            ticket: self.ticket,
+            epoch: self.epoch,
+            run: self.run,
+            batch,
+            side: Vec::new(),
+            origin: Origin::default(),
+            after: self.ahead.clone(),
+        }
+    }
+
+    pub fn topic(&mut self, name: &str) -> Proposal {
+        let topic_id = Uuid::from_u128(0x7000 + self.ahead.end_offset() as u128);
+        self.decide(&[TopicRecord {
+            name: name.to_owned(),
+            topic_id,
+        }
+        .into()])
+    }
+}
