@@ -82,8 +82,7 @@ fn every_recorded_request_passes_header_shape_and_decoder() {
 /// Kafka's own clients read these answers; the records in them are other tests' business.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_recorded_request_of_an_advertised_version_is_answered() {
-    let server = Server::leading().await;
-    server.fakes.news.send_replace(true);
+    let server = Server::leading_with_feed().await;
     let mut client = server.connect().await;
     for Recorded {
         key,

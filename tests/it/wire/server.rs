@@ -13,12 +13,13 @@ use tokio::sync::{oneshot, watch};
 use yakt::api::{Answer, AnyWrite};
 use yakt::clock::{Clock, Dice, SystemClock};
 use yakt::controller::Slow;
+use yakt::controller::core::Replied;
 use yakt::feed::Published;
+use yakt::feed::serve::Feed;
 use yakt::ids::{BrokerId, Endpoint};
 use yakt::metrics::{Closed, Metrics};
 use yakt::rules::{Caller, Ctx, Live, View};
 use yakt::settings::Settings;
-use yakt::controller::core::Replied;
 use yakt::wire::doors::{Call, Doors, Forward, PeerCall, PeerDoor, Serve, Served, Writes};
 use yakt::wire::{self, Wire};
 
@@ -42,7 +43,16 @@ impl Server {
         Self::with(Settings::default(), leader(3000)).await
     }
 
+    /// The same, and its Fetch is the real one.
+    pub async fn leading_with_feed() -> Self {
+        Self::start(Settings::default(), leader(3000), true).await
+    }
+
     pub async fn with(settings: Settings, published: Published) -> Self {
+        Self::start(settings, published, false).await
+    }
+
+    async fn start(settings: Settings, published: Published, real_feed: bool) -> Self {
         let settings = Arc::new(settings);
         let (sender, published) = watch::channel(Arc::new(published));
         let metrics = Arc::new(Metrics::default());
@@ -56,15 +66,21 @@ impl Server {
             forward_answer: Mutex::default(),
             peer_calls: Mutex::default(),
         });
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let feed = Feed::new(published.clone(), Arc::clone(&clock), "", 2_000);
         let doors = Doors {
             published,
             writes: fakes.clone(),
-            feed: fakes.clone(),
+            feed: if real_feed {
+                Arc::new(feed)
+            } else {
+                fakes.clone()
+            },
             quorum: fakes.clone(),
             forward: fakes.clone(),
             peers: fakes.clone(),
             settings,
-            clock: Arc::new(SystemClock::new()),
+            clock,
             metrics: Arc::clone(&metrics),
         };
         let endpoint = Endpoint {
@@ -117,6 +133,7 @@ pub struct Held {
     pub request: Box<dyn AnyWrite>,
     pub caller: Caller,
     pub api: i16,
+    version: i16,
     reply: oneshot::Sender<Replied>,
 }
 
@@ -126,10 +143,11 @@ impl Held {
         let Self {
             request,
             caller,
+            version,
             reply,
             ..
         } = self;
-        let _ = reply.send(fakes.decided(request.as_ref(), &caller));
+        let _ = reply.send(fakes.decided(request.as_ref(), &caller, version));
     }
 }
 
@@ -151,7 +169,7 @@ pub struct Fakes {
 }
 
 impl Fakes {
-    fn decided(&self, request: &dyn AnyWrite, caller: &Caller) -> Replied {
+    fn decided(&self, request: &dyn AnyWrite, caller: &Caller, version: i16) -> Replied {
         let published = Arc::clone(&self.published.borrow());
         let clock = SystemClock::new();
         let view = View {
@@ -159,7 +177,7 @@ impl Fakes {
             quorum: &published.quorum,
             caller,
             settings: &self.settings,
-            version: 0,
+            version,
         };
         let (live, dice) = (Live::default(), Dice::seeded(1));
         let ctx = Ctx {
@@ -199,13 +217,14 @@ impl Writes for Fakes {
         request: Box<dyn AnyWrite>,
         caller: Caller,
         api: i16,
-        _: i16,
+        version: i16,
     ) -> oneshot::Receiver<Replied> {
         let (reply, receiver) = oneshot::channel();
         let held = Held {
             request,
             caller,
             api,
+            version,
             reply,
         };
         if *self.hold.lock().unwrap() {

@@ -11,8 +11,7 @@ use super::server::Server;
 /// Grows with every row of the table.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_advertised_pair_of_api_and_version_is_answered() {
-    let server = Server::leading().await;
-    server.fakes.news.send_replace(true);
+    let server = Server::leading_with_feed().await;
     let mut client = server.connect().await;
     for row in TABLE {
         let api = api(row.key);
