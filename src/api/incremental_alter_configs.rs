@@ -13,7 +13,7 @@ use super::Write;
 use super::alter_configs::{Outcome, Resource, alter_all};
 use crate::ids::ConfigKind;
 use crate::refusal::{self, Refusal};
-use crate::rules::config_keys::{self, Key, Type};
+use crate::rules::config_keys::{self, Type};
 use crate::rules::configs::Overrides;
 use crate::rules::configs::alter::Changes;
 use crate::rules::names::shorten;
@@ -128,7 +128,7 @@ fn new_value(
         }
     };
     let name = shorten(&config.name);
-    let key = config_keys::find(keys_of(kind), &config.name);
+    let key = config_keys::find(config_keys::of(kind), &config.name);
     let Some(key) = key.filter(|key| key.kind == Type::List) else {
         let text = format!("Can't {operation} to key {name} because its type is not LIST.");
         return Err(refusal::invalid_config(text));
@@ -151,15 +151,6 @@ fn new_value(
         }
     }
     Ok(Some(elements.join(",")))
-}
-
-fn keys_of(kind: ConfigKind) -> &'static [Key] {
-    match kind {
-        ConfigKind::Topic => config_keys::TOPIC,
-        ConfigKind::Broker => config_keys::BROKER,
-        ConfigKind::ClientMetrics => config_keys::CLIENT_METRICS,
-        ConfigKind::Group => config_keys::GROUP,
-    }
 }
 
 /// Java's `split`: empty elements at the end do not count, but an empty text is one empty element.
@@ -323,6 +314,16 @@ mod tests {
         check("8 3000 root=INFO", 40, &[]);
         check("8 3000 root+=INFO", 42, &[]);
         check("8 1 root=INFO", 42, &[]);
+    }
+
+    #[test]
+    fn a_key_that_was_abolished_stands_in_nobodys_way() {
+        let topic = ConfigResource::topic("t");
+        let scene = scene()
+            .config(topic, "message.format.version", "2.8")
+            .begin();
+        check_in(&scene, &["2 t flush.ms=7"], &[0], &["t flush.ms=7"]);
+        check_in(&scene, &["2 t message.format.version=3.0"], &[40], &[]);
     }
 
     #[test]

@@ -8,6 +8,8 @@ mod broker;
 
 pub use broker::BROKER;
 
+use crate::ids::ConfigKind;
+
 /// What a value is, as DescribeConfigs numbers it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i8)]
@@ -98,6 +100,16 @@ impl Key {
     /// Whether its values are never shown.
     pub fn is_sensitive(&self) -> bool {
         self.kind == Type::Password
+    }
+}
+
+/// The keys that a kind of resource has.
+pub fn of(kind: ConfigKind) -> &'static [Key] {
+    match kind {
+        ConfigKind::Topic => TOPIC,
+        ConfigKind::Broker => BROKER,
+        ConfigKind::ClientMetrics => CLIENT_METRICS,
+        ConfigKind::Group => GROUP,
     }
 }
 

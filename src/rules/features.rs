@@ -319,4 +319,14 @@ mod tests {
         assert!(!find(METADATA_VERSION).unwrap().supports(6));
         assert!(find("no.such.feature").is_none());
     }
+
+    #[test]
+    fn the_image_takes_what_is_supported() {
+        let mut ranges: Vec<_> = FEATURES
+            .iter()
+            .map(|it| (it.name, it.min, it.max))
+            .collect();
+        ranges.sort_unstable();
+        assert_eq!(ranges, crate::image::features::SUPPORTED);
+    }
 }

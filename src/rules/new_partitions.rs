@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use kafka_protocol::error::ResponseError;
 
 use super::Ctx;
-use super::electorate::is_active;
-use super::placement::{Candidate, Racks, directory_of};
+use super::electorate::{default_directory, is_active};
+use super::placement::{Candidate, Racks};
 use crate::ids::{BrokerId, PartitionIndex, TopicId};
 use crate::image::Broker;
 use crate::records::PartitionRecord;
@@ -121,14 +121,7 @@ pub fn record(
         .copied()
         .filter(|replica| is_active(ctx, *replica))
         .collect();
-    let metadata_version = ctx.image.features().metadata_version().unwrap_or_default();
-    let directory = |id: &BrokerId| {
-        let log_dirs = ctx
-            .image
-            .broker(*id)
-            .map(|broker| broker.log_dirs.as_slice());
-        directory_of(log_dirs, metadata_version)
-    };
+    let directory = |id: &BrokerId| default_directory(ctx.image, *id);
     let leader = *isr.first()?;
     Some(PartitionRecord {
         partition_id,

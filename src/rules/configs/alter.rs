@@ -11,6 +11,7 @@ use crate::ids::{BrokerId, ConfigKind, ConfigResource};
 use crate::records::{ClearElrRecord, ConfigRecord, Record};
 use crate::refusal::Refusal;
 use crate::rules::Ctx;
+use crate::rules::config_keys;
 use crate::rules::features::gate;
 
 /// Longest name or value that brokers can read in a record, in bytes.
@@ -37,7 +38,7 @@ pub fn records(
 ) -> Result<Vec<Record>, Refusal> {
     let written = written(resource, existing, changes);
     let elr = ctx.image.features().elr_enabled();
-    let mut resulting = existing.clone();
+    let mut resulting = known(resource.kind, existing);
     for (key, value) in &written {
         check_key(ctx, resource, existing, key, *value, elr)?;
         match value {
@@ -58,6 +59,19 @@ pub fn records(
         })
     };
     Ok(written.into_iter().map(record).collect())
+}
+
+/// What is set and means anything. Old logs may hold keys that were abolished since; they must not
+/// stand in the way of other changes (`SupportedConfigChecker`, 4.3.1).
+fn known<'a>(kind: ConfigKind, existing: &Overrides<'a>) -> Overrides<'a> {
+    let is_known = |key: &str| {
+        kind == ConfigKind::Broker || config_keys::find(config_keys::of(kind), key).is_some()
+    };
+    existing
+        .iter()
+        .filter(|(key, _)| is_known(key))
+        .map(|(key, value)| (*key, *value))
+        .collect()
 }
 
 /// Key and value of each record: only real changes, except for brokers, which reload what a record
