@@ -76,6 +76,7 @@ fn seeds() {
         "hardly anything was acknowledged: {acknowledged}"
     );
     assert!(leaders > 2, "leadership never moved");
+    assert!(void > 0, "the guard had nothing to refuse");
 }
 
 #[test]

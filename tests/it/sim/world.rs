@@ -43,6 +43,10 @@ pub(super) struct World {
     pub(super) now: Now,
     /// Batches that the guard refused.
     pub(super) void: u64,
+    /// Whether things still go wrong.
+    trouble: bool,
+    /// Refusals that their leader has not heard of yet: until then it goes on deciding in vain.
+    late: VecDeque<(usize, u64)>,
     answers: Arc<Mutex<Vec<(u64, Replied)>>>,
     story: Rc<RefCell<VecDeque<String>>>,
 }
@@ -89,6 +93,8 @@ impl World {
                 ticks: Ticks(1),
             },
             void: 0,
+            trouble: true,
+            late: VecDeque::new(),
             answers: Arc::default(),
             story: Rc::default(),
         }
@@ -109,24 +115,39 @@ impl World {
             self.elect();
         }
         self.pass_time(self.dice.below(60) as i64);
+        if self.dice.below(4) == 0 {
+            self.tell_refusals();
+        }
         self.answer_barriers(false);
         self.collect_answers();
     }
 
+    fn tell_refusals(&mut self) {
+        while let Some((place, ticket)) = self.late.pop_front() {
+            self.outcome(place, ticket, Outcome::NotAppended);
+        }
+    }
+
     /// No more trouble: one leader, everything commits and is applied everywhere.
     pub(super) fn calm_down(&mut self) {
+        self.trouble = false;
         for _ in 0..200 {
             self.log.committed = self.log.entries.len();
             for place in 0..NODES {
                 while self.apply_one(place) {}
             }
+            self.tell_refusals();
             self.answer_barriers(true);
             self.collect_answers();
             self.pass_time(20);
         }
-        self.log.committed = self.log.entries.len();
-        for place in 0..NODES {
-            while self.apply_one(place) {}
+        for _ in 0..20 {
+            self.tell_refusals();
+            self.answer_barriers(true);
+            self.log.committed = self.log.entries.len();
+            for place in 0..NODES {
+                while self.apply_one(place) {}
+            }
         }
         self.collect_answers();
     }
@@ -258,10 +279,10 @@ impl World {
         for proposal in proposals {
             // A leader whose lease ran out refuses a single proposal now and then and takes the next:
             // that is what the guard is for.
-            let refused = self.dice.below(60) == 0;
+            let refused = self.trouble && self.dice.below(30) == 0;
             let ticket = proposal.ticket;
             if refused || self.log.append(place, proposal).is_err() {
-                self.outcome(place, ticket, Outcome::NotAppended);
+                self.late.push_back((place, ticket));
             }
         }
         for (reply, replied) in replies {
