@@ -5,7 +5,7 @@
 //! `QuorumController`, 4.3.1).
 
 use super::election::Election;
-use super::electorate::Electorate;
+use super::electorate::{Electorate, is_active};
 use super::{Ctx, Decision, LiveChange, Plan, brokers};
 use crate::clock::Ticks;
 use crate::image::PartitionView;
@@ -59,8 +59,21 @@ pub fn elect_preferred(ctx: &Ctx<'_>) -> Decision<bool> {
     let imbalanced = ctx
         .image
         .partitions()
-        .filter(|partition| partition.leader() != partition.preferred_leader());
+        .filter(|partition| may_change_leader(ctx, *partition));
     full_run(imbalanced.filter_map(|partition| elect(&electorate, partition, Election::Preferred)))
+}
+
+/// Whether a preferred election could change this partition, by a look at its row: while a broker is
+/// down hundreds of thousands wait for it, and nothing comes of trying each.
+fn may_change_leader(ctx: &Ctx<'_>, partition: PartitionView<'_>) -> bool {
+    let (leader, preferred) = (partition.leader(), partition.preferred_leader());
+    match preferred {
+        _ if leader == preferred => false,
+        Some(preferred) if leader.is_some() => {
+            partition.isr().contains(&preferred) && is_active(ctx, preferred)
+        }
+        _ => true,
+    }
 }
 
 /// Elects a leader for partitions that have none where their topic may give data up for it. The
