@@ -141,11 +141,12 @@ EOF
 # place_broker: YAKt's broker 1 is registered over HTTP, without an address: replicas can be placed on
 # it, but nobody can connect to it.
 place_broker() {
-  placed=$(python3 "$compat/http.py" POST "http://$HTTP/register_broker" \
-    '{"type": "metadata", "name": "RegisterBrokerRecord", "fields": {"brokerId": 1}}')
+  placed=$(python3 "$compat/request.py" POST "http://$HTTP/register_broker" \
+    '{"type": "metadata", "name": "RegisterBrokerRecord", "fields": {"brokerId": 1}}') &&
+    echo "$placed" | grep -q internalUUID
 }
 
 unplace_broker() {
-  python3 "$compat/http.py" DELETE "http://$HTTP/unregister_broker" \
+  python3 "$compat/request.py" DELETE "http://$HTTP/unregister_broker" \
     "{\"brokerId\": \"$(echo "$placed" | sed -E 's/.*"internalUUID": *"([^"]+)".*/\1/')\"}" >/dev/null
 }

@@ -1,4 +1,4 @@
-"""One HTTP request: http.py METHOD URL [JSON]. Prints the body; a refusal with its status in front."""
+"""One HTTP request: request.py METHOD URL [JSON]. Prints the body; a refusal with its status in front."""
 
 import sys
 import urllib.error
