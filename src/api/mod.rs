@@ -172,16 +172,10 @@ where
     Box::new(Typed(request))
 }
 
-/// Reads a request body; whatever is left over is an error, as in Kafka.
+/// Reads a request body; whatever is left over is ignored, as in Kafka.
 /// Callers have walked the body's shape first: the decoder itself trusts every length in it.
 fn decode<R: Request>(mut body: Bytes, version: i16) -> anyhow::Result<R> {
-    let request = R::decode(&mut body, known::<R>(version))?;
-    anyhow::ensure!(
-        body.is_empty(),
-        "{} bytes are left over after the request",
-        body.len()
-    );
-    Ok(request)
+    R::decode(&mut body, known::<R>(version))
 }
 
 /// The version that the wire crate knows it by. BrokerHeartbeat 2 differs from 1 by one tag that 1
