@@ -232,13 +232,13 @@ impl Image {
                 .for_each(|it| add(it.stamp, Changed::Controller(it)));
         }
         if kinds.has(Kinds::TOPIC) {
-            let newer = self.topics.rows.since(after);
-            let views = newer.filter_map(|(slot, _)| TopicView::at(self, slot));
+            let newer = self.topics.since(after);
+            let views = newer.filter_map(|slot| TopicView::at(self, slot));
             views.for_each(|topic| add(topic.stamp(), Changed::Topic(topic)));
         }
         if kinds.has(Kinds::PARTITION) {
             let newer = self.topics.partitions.since(after);
-            let views = newer.filter_map(|(slot, _)| PartitionView::at(self, slot));
+            let views = newer.filter_map(|slot| PartitionView::at(self, slot));
             views.for_each(|partition| add(partition.stamp(), Changed::Partition(partition)));
         }
         if kinds.has(Kinds::CONFIG) && self.configs.newest > after {

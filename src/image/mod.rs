@@ -11,7 +11,7 @@
 //! | file | holds |
 //! |---|---|
 //! | [`features`] [`cluster`] [`configs`] [`keyed`] | the small rooms |
-//! | [`topics`] [`partition`] [`views`] | topics and partitions: what records do, and how others see them |
+//! | [`topics`] [`partitions`] [`partition`] [`views`] | topics and partitions: what records do, and how others see them |
 //! | [`rows`] [`pvec`] [`names`] [`interner`] [`shards`] [`by_broker`] | how a million of them fit in 50 MB |
 //! | [`side`] | what Kafka's records cannot say |
 //! | [`changes`] [`times`] | what changed since when |
@@ -33,6 +33,7 @@ pub mod views;
 mod by_broker;
 mod interner;
 mod names;
+mod partitions;
 mod pvec;
 mod rows;
 mod shards;
@@ -471,8 +472,8 @@ impl Image {
     pub fn partitions(&self) -> impl Iterator<Item = PartitionView<'_>> {
         self.topics
             .partitions
-            .iter()
-            .filter_map(|(slot, _)| PartitionView::at(self, slot))
+            .since(Offset::MIN)
+            .filter_map(|slot| PartitionView::at(self, slot))
     }
     /// How many topics and partitions there are, and how many partitions lack a leader.
     pub fn counts(&self) -> Counts {
@@ -522,16 +523,17 @@ impl Image {
         from: Cursor,
     ) -> impl Iterator<Item = PartitionView<'_>> + use<'_> {
         self.topics
+            .partitions
             .naming(broker, from.0)
             .filter_map(|slot| PartitionView::at(self, slot))
     }
     /// How many partitions this broker holds a replica of. O(1).
     pub fn replica_count(&self, broker: BrokerId) -> usize {
-        self.topics.on_broker(broker).0
+        self.topics.partitions.on_broker(broker).0
     }
     /// How many partitions this broker leads. O(1).
     pub fn leader_count(&self, broker: BrokerId) -> usize {
-        self.topics.on_broker(broker).1
+        self.topics.partitions.on_broker(broker).1
     }
 }
 

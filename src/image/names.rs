@@ -102,8 +102,12 @@ impl Names {
             .copied()
     }
 
-    /// Names a position: the next one that has none. The name is new, and not too long.
-    pub(super) fn push(&mut self, slot: u32, name: &str) {
+    /// Names a position: the next one that has none. `false`, and nothing is done, if the name is
+    /// taken. It must not be too long.
+    pub(super) fn insert(&mut self, slot: u32, name: &str) -> bool {
+        if !self.sort_in(slot, name) {
+            return false;
+        }
         let number = slot / PER_BLOCK as u32;
         if number == self.blocks.len() {
             self.blocks.push(Block::new(0));
@@ -112,7 +116,7 @@ impl Names {
         block
             .expect("a block is kept until all its positions were named")
             .push(name);
-        self.sort_in(slot, name);
+        true
     }
 
     /// Takes a position's name away.
@@ -131,29 +135,36 @@ impl Names {
         }
     }
 
-    fn sort_in(&mut self, slot: u32, name: &str) {
+    fn sort_in(&mut self, slot: u32, name: &str) -> bool {
         if self.order.is_empty() {
             self.order.insert("".into(), Arc::default());
         }
         let Some((bound, piece)) = self.order.get_prev(name) else {
-            return;
+            return false;
         };
         let Err(at) = self.place(piece, name) else {
-            return;
+            return false;
         };
         let is_last = at == piece.len();
         let bound = bound.clone();
         let Some(piece) = self.order.get_mut(&bound).map(Arc::make_mut) else {
-            return;
+            return false;
         };
-        piece.insert(at, slot);
-        if piece.len() > PER_PIECE {
+        if piece.len() < PER_PIECE {
+            piece.insert(at, slot);
+        } else if is_last {
             // Names that come in order leave full pieces behind.
-            let rest = piece.split_off(if is_last { at } else { PER_PIECE / 2 });
-            piece.shrink_to_fit();
-            let bound = self.name(rest[0]).into();
-            self.order.insert(bound, Arc::new(rest));
+            self.order.insert(name.into(), Arc::new(vec![slot]));
+        } else {
+            let mut upper = piece.split_off(PER_PIECE / 2);
+            match at.checked_sub(PER_PIECE / 2) {
+                Some(at) if at > 0 => upper.insert(at, slot),
+                _ => piece.insert(at, slot),
+            }
+            let bound = self.name(upper[0]).into();
+            self.order.insert(bound, Arc::new(upper));
         }
+        true
     }
 
     fn sort_out(&mut self, name: &str) {
@@ -201,8 +212,10 @@ mod tests {
                 name(slot)
             };
             if !expected.contains_key(&name) {
-                names.push(expected.len() as u32, &name);
+                assert!(names.insert(expected.len() as u32, &name));
                 expected.insert(name, expected.len() as u32);
+            } else {
+                assert!(!names.insert(expected.len() as u32, &name));
             }
         }
         let before = names.clone();

@@ -1,5 +1,7 @@
 //! A partition as a plain value, and how records change it (`PartitionRegistration`, 4.3.1).
 
+use std::borrow::Cow;
+
 use crate::ids::{BrokerId, Epoch, NO_BROKER, PartitionIndex, TopicId, Uuid, directory};
 use crate::records::{PartitionChangeRecord, PartitionRecord};
 
@@ -42,22 +44,7 @@ pub struct Partition {
 impl Partition {
     /// The partition that this record sets, epochs included.
     pub fn from_record(record: &PartitionRecord) -> Result<Self, ApplyError> {
-        let partition = Self {
-            topic_id: record.topic_id,
-            index: record.partition_id,
-            replicas: record.replicas.clone(),
-            directories: directories(&record.directories, record.replicas.len()),
-            isr: record.isr.clone(),
-            elr: record.eligible_leader_replicas.clone().unwrap_or_default(),
-            last_known_elr: record.last_known_elr.clone().unwrap_or_default(),
-            adding: record.adding_replicas.clone(),
-            removing: record.removing_replicas.clone(),
-            leader: leader(record.leader),
-            leader_epoch: record.leader_epoch,
-            partition_epoch: record.partition_epoch,
-            recovering: recovering(record.leader_recovery_state)?,
-        };
-        partition.checked()
+        Ok(PartitionRef::from_record(record)?.to_partition())
     }
 
     /// This partition after the change. A field that is absent is kept; a leader that is present
@@ -67,14 +54,12 @@ impl Partition {
         let list =
             |new: &Option<Vec<BrokerId>>, old: &Vec<BrokerId>| new.as_ref().unwrap_or(old).clone();
         let replicas = list(&record.replicas, &self.replicas);
+        let directories = record.directories.as_ref().unwrap_or(&self.directories);
         let changes_leader = record.leader != NO_LEADER_CHANGE;
         let partition = Self {
             topic_id: self.topic_id,
             index: self.index,
-            directories: directories(
-                record.directories.as_ref().unwrap_or(&self.directories),
-                replicas.len(),
-            ),
+            directories: or_migrating(directories, replicas.len()).into_owned(),
             replicas,
             isr: list(&record.isr, &self.isr),
             elr: list(&record.eligible_leader_replicas, &self.elr),
@@ -93,7 +78,10 @@ impl Partition {
                 state => recovering(state)?,
             },
         };
-        partition.checked()
+        if partition.directories.len() != partition.replicas.len() {
+            return Err(ApplyError::BadPartition(self.topic_id, self.index));
+        }
+        Ok(partition)
     }
 
     /// The record that sets exactly this partition.
@@ -135,21 +123,129 @@ impl Partition {
         self.directories.get(at).copied()
     }
 
-    fn checked(self) -> Result<Self, ApplyError> {
-        if self.index < 0 || self.directories.len() != self.replicas.len() {
-            return Err(ApplyError::BadPartition(self.topic_id, self.index));
+    /// The same, borrowed.
+    pub(super) fn borrow(&self) -> PartitionRef<'_> {
+        PartitionRef {
+            topic_id: self.topic_id,
+            index: self.index,
+            replicas: &self.replicas,
+            directories: &self.directories,
+            isr: &self.isr,
+            elr: &self.elr,
+            last_known_elr: &self.last_known_elr,
+            adding: &self.adding,
+            removing: &self.removing,
+            leader: self.leader,
+            leader_epoch: self.leader_epoch,
+            partition_epoch: self.partition_epoch,
+            recovering: self.recovering,
         }
-        Ok(self)
+    }
+}
+
+/// A partition whose lists belong to somebody else: to a record or to a [`Partition`].
+pub(super) struct PartitionRef<'a> {
+    pub(super) topic_id: TopicId,
+    pub(super) index: PartitionIndex,
+    pub(super) replicas: &'a [BrokerId],
+    /// As many as replicas, or none at all: MIGRATING each.
+    directories: &'a [Uuid],
+    pub(super) isr: &'a [BrokerId],
+    pub(super) elr: &'a [BrokerId],
+    pub(super) last_known_elr: &'a [BrokerId],
+    pub(super) adding: &'a [BrokerId],
+    pub(super) removing: &'a [BrokerId],
+    pub(super) leader: Option<BrokerId>,
+    pub(super) leader_epoch: Epoch,
+    pub(super) partition_epoch: i32,
+    pub(super) recovering: bool,
+}
+
+impl<'a> PartitionRef<'a> {
+    /// The partition that this record sets. Refused if directories and replicas differ in number,
+    /// the index is negative, or the recovery state is unknown.
+    pub(super) fn from_record(record: &'a PartitionRecord) -> Result<Self, ApplyError> {
+        let directories = if is_migrating(&record.directories) {
+            &[]
+        } else {
+            &*record.directories
+        };
+        let fits = directories.is_empty() || directories.len() == record.replicas.len();
+        if record.partition_id < 0 || !fits {
+            return Err(ApplyError::BadPartition(
+                record.topic_id,
+                record.partition_id,
+            ));
+        }
+        Ok(Self {
+            topic_id: record.topic_id,
+            index: record.partition_id,
+            replicas: &record.replicas,
+            directories,
+            isr: &record.isr,
+            elr: record
+                .eligible_leader_replicas
+                .as_deref()
+                .unwrap_or_default(),
+            last_known_elr: record.last_known_elr.as_deref().unwrap_or_default(),
+            adding: &record.adding_replicas,
+            removing: &record.removing_replicas,
+            leader: leader(record.leader),
+            leader_epoch: record.leader_epoch,
+            partition_epoch: record.partition_epoch,
+            recovering: recovering(record.leader_recovery_state)?,
+        })
+    }
+
+    /// The directory of the replica at this place.
+    pub(super) fn directory(&self, at: usize) -> Uuid {
+        self.directories
+            .get(at)
+            .copied()
+            .unwrap_or(directory::MIGRATING)
+    }
+
+    /// Everybody the partition names, once, in the order of ids.
+    pub(super) fn members(&self) -> Vec<BrokerId> {
+        let lists = [self.replicas, self.isr, self.elr, self.last_known_elr];
+        let mut all: Vec<BrokerId> = lists.concat();
+        all.extend(self.leader);
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+
+    /// The same with lists of its own.
+    pub(super) fn to_partition(&self) -> Partition {
+        Partition {
+            topic_id: self.topic_id,
+            index: self.index,
+            replicas: self.replicas.to_vec(),
+            directories: or_migrating(self.directories, self.replicas.len()).into_owned(),
+            isr: self.isr.to_vec(),
+            elr: self.elr.to_vec(),
+            last_known_elr: self.last_known_elr.to_vec(),
+            adding: self.adding.to_vec(),
+            removing: self.removing.to_vec(),
+            leader: self.leader,
+            leader_epoch: self.leader_epoch,
+            partition_epoch: self.partition_epoch,
+            recovering: self.recovering,
+        }
     }
 }
 
 /// A list without any real id stands for MIGRATING on each replica, whatever its length.
-pub(super) fn directories(ids: &[Uuid], replicas: usize) -> Vec<Uuid> {
-    if ids.iter().all(|id| *id == directory::MIGRATING) {
-        vec![directory::MIGRATING; replicas]
+fn or_migrating(ids: &[Uuid], replicas: usize) -> Cow<'_, [Uuid]> {
+    if is_migrating(ids) {
+        vec![directory::MIGRATING; replicas].into()
     } else {
-        ids.to_vec()
+        ids.into()
     }
+}
+
+fn is_migrating(ids: &[Uuid]) -> bool {
+    ids.iter().all(|id| *id == directory::MIGRATING)
 }
 
 pub(super) fn recovering(state: i8) -> Result<bool, ApplyError> {

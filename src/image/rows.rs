@@ -4,14 +4,14 @@
 use crate::ids::{BrokerId, Epoch, Offset, PartitionIndex, TopicId, Uuid};
 
 use super::interner::{BrokerNumber, Interner};
-use super::partition::Partition;
+use super::partition::PartitionRef;
 use super::pvec::Row;
 
 /// Replicas that fit a row. A partition with more is wide.
 pub(super) const PACKED_MAX: usize = 4;
 
 /// Its lists do not fit a row and stand in the side map of wide partitions.
-pub(super) const WIDE: u8 = 1;
+const WIDE: u8 = 1;
 /// The leader was elected uncleanly.
 pub(super) const RECOVERING: u8 = 2;
 const VACANT: u8 = 4;
@@ -62,31 +62,60 @@ impl PartitionRow {
 
     /// The partition as a row, if it has an ordinary shape and everybody in it a number. Who has
     /// none yet is numbered by [`number`] first.
-    pub(super) fn pack(interner: &Interner, shape: &Shape<'_>) -> Option<Self> {
-        let ordinary = shape.replicas.len() <= PACKED_MAX
-            && shape.adding.is_empty()
-            && shape.removing.is_empty();
+    pub(super) fn pack(
+        interner: &Interner,
+        topic: u32,
+        value: &PartitionRef<'_>,
+        stamp: Offset,
+    ) -> Option<Self> {
+        let ordinary = value.replicas.len() <= PACKED_MAX
+            && value.adding.is_empty()
+            && value.removing.is_empty();
         if !ordinary {
             return None;
         }
-        let mut row = Self {
-            flags: 0,
-            ..Self::VACANT
-        };
-        for (at, id) in shape.replicas.iter().enumerate() {
+        let mut row = Self::without_lists(topic, value, stamp);
+        row.flags &= !WIDE;
+        for (at, id) in value.replicas.iter().enumerate() {
             let number = interner.find(*id)?;
             row.replicas[at] = number;
-            let directory = shape.directories.get(at).copied().unwrap_or_default();
-            row.directories[at] = interner.find_directory(number, directory)?;
+            row.directories[at] = interner.find_directory(number, value.directory(at))?;
         }
-        row.leader = match shape.leader {
-            Some(id) => interner.find(id)?,
-            None => BrokerNumber::NONE,
-        };
-        row.isr = Positions::of(shape.isr, shape.replicas)?;
-        row.elr = Positions::of(shape.elr, shape.replicas)?;
-        row.last_known_elr = Positions::of(shape.last_known_elr, shape.replicas)?;
+        if let Some(id) = value.leader {
+            row.leader = interner.find(id)?;
+        }
+        row.isr = Positions::of(value.isr, value.replicas)?;
+        row.elr = Positions::of(value.elr, value.replicas)?;
+        row.last_known_elr = Positions::of(value.last_known_elr, value.replicas)?;
         Some(row)
+    }
+
+    /// The row of a partition whose lists stand in the side map.
+    pub(super) fn without_lists(topic: u32, value: &PartitionRef<'_>, stamp: Offset) -> Self {
+        let mut row = Self {
+            stamp,
+            topic,
+            index: value.index,
+            leader_epoch: value.leader_epoch,
+            partition_epoch: value.partition_epoch,
+            flags: WIDE,
+            ..Self::VACANT
+        };
+        row.set_recovering(value.recovering);
+        row
+    }
+
+    pub(super) fn is_wide(&self) -> bool {
+        self.flags & WIDE != 0
+    }
+
+    pub(super) fn set_recovering(&mut self, recovering: bool) {
+        self.flags = self.flags & !RECOVERING | if recovering { RECOVERING } else { 0 };
+    }
+
+    /// Led by its preferred leader.
+    pub(super) fn is_led_by_first(&self) -> bool {
+        self.leader != BrokerNumber::NONE && self.leader == self.replicas[0]
     }
 
     /// Replicas by number, in order. Empty where the row is wide.
@@ -113,55 +142,18 @@ impl PartitionRow {
     }
 }
 
-/// The lists of a partition, borrowed from a record or from a [`Partition`].
-pub(super) struct Shape<'a> {
-    pub(super) replicas: &'a [BrokerId],
-    /// As many as replicas, or none at all: MIGRATING each.
-    pub(super) directories: &'a [Uuid],
-    pub(super) isr: &'a [BrokerId],
-    pub(super) elr: &'a [BrokerId],
-    pub(super) last_known_elr: &'a [BrokerId],
-    pub(super) adding: &'a [BrokerId],
-    pub(super) removing: &'a [BrokerId],
-    pub(super) leader: Option<BrokerId>,
-}
-
-impl Shape<'_> {
-    pub(super) fn of(partition: &Partition) -> Shape<'_> {
-        Shape {
-            replicas: &partition.replicas,
-            directories: &partition.directories,
-            isr: &partition.isr,
-            elr: &partition.elr,
-            last_known_elr: &partition.last_known_elr,
-            adding: &partition.adding,
-            removing: &partition.removing,
-            leader: partition.leader,
-        }
-    }
-
-    /// Everybody the partition names, once, in the order of ids.
-    pub(super) fn members(&self) -> Vec<BrokerId> {
-        let lists = [self.replicas, self.isr, self.elr, self.last_known_elr];
-        let mut all: Vec<BrokerId> = lists.concat();
-        all.extend(self.leader);
-        all.sort_unstable();
-        all.dedup();
-        all
-    }
-}
-
-/// Gives a number to every broker and directory of this shape that has none yet, as far as numbers
+/// Gives a number to every broker and directory of this partition that has none yet, as far as numbers
 /// go. Also to strangers in its lists: whoever is numbered later must find all they are named in.
-pub(super) fn number(interner: &mut Interner, shape: &Shape<'_>) {
-    for id in shape.members() {
+pub(super) fn number(interner: &mut Interner, value: &PartitionRef<'_>) {
+    for id in value.members() {
         let _ = interner.find(id).or_else(|| interner.add(id));
     }
-    for (id, directory) in shape.replicas.iter().zip(shape.directories) {
+    for (at, id) in value.replicas.iter().enumerate() {
+        let directory = value.directory(at);
         if let Some(broker) = interner.find(*id)
-            && interner.find_directory(broker, *directory).is_none()
+            && interner.find_directory(broker, directory).is_none()
         {
-            interner.add_directory(broker, *directory);
+            interner.add_directory(broker, directory);
         }
     }
 }
@@ -203,10 +195,6 @@ impl Positions {
             .map(move |at| (self.0 >> (4 * at) & 0xf) as u8)
             .take_while(|it| *it != 0xf)
     }
-
-    pub(super) fn contains(self, position: u8) -> bool {
-        self.iter().any(|it| it == position)
-    }
 }
 
 /// One topic in 32 bytes.
@@ -233,6 +221,12 @@ impl TopicRow {
     };
 }
 
+impl TopicRow {
+    pub(super) fn is_split(&self) -> bool {
+        self.first == Self::SPLIT
+    }
+}
+
 impl Row for TopicRow {
     fn stamp(&self) -> Offset {
         self.stamp
@@ -248,6 +242,13 @@ pub(super) struct Run {
     pub(super) index: PartitionIndex,
     pub(super) slot: u32,
     pub(super) count: u32,
+}
+
+impl Run {
+    /// Whether a partition with this index at this position is the next one of the run.
+    pub(super) fn goes_on_with(&self, index: PartitionIndex, slot: u32) -> bool {
+        self.index + self.count as i32 == index && self.slot + self.count == slot
+    }
 }
 
 #[cfg(test)]

@@ -56,7 +56,6 @@ impl Image {
     fn write_stamp(&self, out: &mut Writer, item: &Item<'_>) {
         let stamp = item.stamp();
         out.signed(self.end_offset - stamp.offset);
-        // A row's time is found by its offset, so it is not written.
         if !matches!(item, Item::Topic(_) | Item::Partition(_)) {
             out.signed(self.last_time - stamp.time);
         }

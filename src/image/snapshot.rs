@@ -144,6 +144,8 @@ impl Item<'_> {
         }
     }
 
+    /// The stamp of its last change; without the time for topics and partitions, which is found by
+    /// the offset.
     pub(super) fn stamp(&self) -> Stamp {
         match *self {
             Self::Feature(.., stamp)
@@ -152,8 +154,14 @@ impl Item<'_> {
             | Self::ProducerIds(_, stamp) => stamp,
             Self::Broker(broker) => broker.stamp,
             Self::Controller(controller) => controller.stamp,
-            Self::Topic(topic) => topic.stamp(),
-            Self::Partition(partition) => partition.stamp(),
+            Self::Topic(topic) => Stamp {
+                offset: topic.offset(),
+                time: 0,
+            },
+            Self::Partition(partition) => Stamp {
+                offset: partition.offset(),
+                time: 0,
+            },
             Self::Acl(acl) => acl.stamp,
             Self::Credential(credential) => credential.stamp,
             Self::Token(token) => token.stamp,

@@ -34,6 +34,9 @@ impl Times {
 
     /// The log time of this offset, or an older one where that is forgotten. 0 if nothing is known.
     pub(super) fn at(&self, offset: Offset) -> Millis {
+        if let Some((_, time)) = self.0.last().filter(|(at, _)| *at <= offset) {
+            return *time;
+        }
         let behind = partition_point(&self.0, |(at, _)| *at <= offset);
         behind
             .checked_sub(1)

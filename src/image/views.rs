@@ -4,11 +4,12 @@
 use std::fmt;
 use std::ops::Deref;
 
-use crate::ids::{BrokerId, Epoch, PartitionIndex, Stamp, TopicId, Uuid};
+use crate::ids::{BrokerId, Epoch, Offset, PartitionIndex, Stamp, TopicId, Uuid};
 
 use super::Image;
 use super::partition::Partition;
-use super::rows::{PACKED_MAX, PartitionRow, Positions, RECOVERING, TopicRow, WIDE};
+use super::partitions::Partitions;
+use super::rows::{PACKED_MAX, PartitionRow, Positions, RECOVERING, TopicRow};
 
 /// A topic.
 #[derive(Clone, Copy)]
@@ -23,7 +24,7 @@ impl<'a> TopicView<'a> {
         Some(Self {
             image,
             slot,
-            row: image.topics.rows.get(slot)?,
+            row: image.topics.get(slot)?,
         })
     }
     /// Its id.
@@ -37,6 +38,9 @@ impl<'a> TopicView<'a> {
     /// When it was created. Its partitions have stamps of their own.
     pub fn stamp(self) -> Stamp {
         self.image.stamp_at(self.row.stamp)
+    }
+    pub(super) fn offset(self) -> Offset {
+        self.row.stamp
     }
     /// How many partitions it has. Their indexes need not be dense.
     pub fn partition_count(self) -> usize {
@@ -77,10 +81,10 @@ pub struct PartitionView<'a> {
 impl<'a> PartitionView<'a> {
     pub(super) fn at(image: &'a Image, slot: u32) -> Option<Self> {
         let row = image.topics.partitions.get(slot)?;
-        let wide = if row.flags & WIDE == 0 {
-            None
+        let wide = if row.is_wide() {
+            image.topics.partitions.wide(slot)
         } else {
-            image.topics.wide(slot)
+            None
         };
         Some(Self {
             image,
@@ -109,6 +113,9 @@ impl<'a> PartitionView<'a> {
     pub fn stamp(self) -> Stamp {
         self.image.stamp_at(self.row.stamp)
     }
+    pub(super) fn offset(self) -> Offset {
+        self.row.stamp
+    }
     /// Where a walk over a broker's partitions goes on after this one.
     pub fn next(self) -> Cursor {
         Cursor(self.slot + 1)
@@ -117,14 +124,14 @@ impl<'a> PartitionView<'a> {
     pub fn replicas(self) -> Brokers<'a> {
         match self.wide {
             Some(wide) => List::Wide(&wide.replicas),
-            None => List::packed(self.image.topics.ids(self.row.replica_numbers())),
+            None => List::packed(self.store().replicas(self.row)),
         }
     }
     /// The log directory of each replica, in the order of the replicas.
     pub fn directories(self) -> Directories<'a> {
         match self.wide {
             Some(wide) => List::Wide(&wide.directories),
-            None => List::packed(self.image.topics.directories(self.row)),
+            None => List::packed(self.store().directories(self.row)),
         }
     }
     /// Replicas in sync.
@@ -155,7 +162,7 @@ impl<'a> PartitionView<'a> {
     pub fn leader(self) -> Option<BrokerId> {
         match self.wide {
             Some(wide) => wide.leader,
-            None => self.image.topics.leader(self.row),
+            None => self.store().leader(self.row),
         }
     }
     /// The replica that should lead: the first one.
@@ -176,10 +183,13 @@ impl<'a> PartitionView<'a> {
     }
     /// The same as a plain value.
     pub fn to_owned(self) -> Partition {
-        self.image
-            .topics
-            .partition(self.slot)
+        self.store()
+            .unpack(self.slot, self.topic_id())
             .expect("the view was made from a row that is there")
+    }
+
+    fn store(self) -> &'a Partitions {
+        &self.image.topics.partitions
     }
 
     fn list(
