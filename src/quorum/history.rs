@@ -60,6 +60,11 @@ impl History {
         self.known().index.clone()
     }
 
+    /// What lies below this entry is about to go.
+    pub(super) fn forget_below(&self, floor: u64) {
+        self.known().index.forget_below(floor);
+    }
+
     fn known(&self) -> MutexGuard<'_, Known> {
         self.0.known.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -162,6 +162,7 @@ impl Machine {
         self.state
             .index
             .push(spot, epoch_of(term_of(&id)), batch.len());
+        self.snapshots.applied(batch.len() as u64);
         self.tail.push(batch);
         Ok(Applied::Done)
     }

@@ -43,6 +43,7 @@ mod role;
 mod snapshot;
 mod store;
 mod types;
+mod upkeep;
 mod writer;
 
 #[cfg(test)]
@@ -61,6 +62,7 @@ use tokio::task::JoinHandle;
 use crate::clock::Clock;
 use crate::controller::{Proposal, Propose, QuorumEvent, Slow};
 use crate::feed::Published;
+use crate::feed::snapshots::SnapshotId;
 use crate::ids::{BrokerId, Epoch, QuorumView, Uuid, Voter};
 use crate::refusal::{self, Refusal};
 use crate::settings::Settings;
@@ -80,6 +82,12 @@ use publisher::Publisher;
 use snapshot::Snapshots;
 use store::Store;
 use types::{Config, Member, epoch_of, raft_id};
+use upkeep::Upkeep;
+
+/// A snapshot that was asked for is taken within this time.
+const SNAPSHOT_WITHIN: Duration = Duration::from_secs(60);
+/// Until then it is asked for again and again.
+const ASK_AGAIN_AFTER: Duration = Duration::from_millis(500);
 
 /// What the quorum tells the controller, in order. It never holds more than one outcome for each
 /// proposal in flight and a few events about leadership.
@@ -142,12 +150,13 @@ impl Quorum {
         let pending = Pending::default();
 
         let (store, snapshots) = open(&settings, &clock, &publisher, &fault).await?;
+        let history = History::new(store.entries.clone());
         let machine = Machine::new(
             pending.clone(),
             publisher.clone(),
             leadership.clone(),
-            snapshots,
-            History::new(store.entries.clone()),
+            snapshots.clone(),
+            history.clone(),
             fault.clone(),
         );
         let me = Identity {
@@ -187,6 +196,16 @@ impl Quorum {
             tokio::spawn(watching),
             tokio::spawn(pulse),
         ];
+        let upkeep = Upkeep {
+            raft: raft.clone(),
+            settings: Arc::clone(&settings),
+            clock: Arc::clone(&clock),
+            snapshots: snapshots.clone(),
+            history,
+            log: store.log.clone(),
+            entries: store.entries.clone(),
+        };
+        tasks.push(tokio::spawn(upkeep.run()));
         if members.contains_key(&node_id) {
             tasks.push(tokio::spawn(form(
                 raft.clone(),
@@ -241,6 +260,35 @@ impl Quorum {
         Box::pin(self.0.forwarder.send(body))
     }
 
+    /// Takes a snapshot of what is committed now, and gives back its id once it is kept.
+    pub fn take_snapshot(&self) -> Slow<Result<SnapshotId>> {
+        let inner = Arc::clone(&self.0);
+        Box::pin(async move {
+            let mut published = inner.publisher.subscribe();
+            let end = published.borrow().image.end_offset();
+            let taking = async {
+                loop {
+                    inner
+                        .raft
+                        .trigger()
+                        .snapshot()
+                        .await
+                        .context("raft has stopped")?;
+                    let taken = published.wait_for(|now| {
+                        now.latest_snapshot()
+                            .is_some_and(|newest| newest.end_offset >= end)
+                    });
+                    // While another one is being taken, openraft drops the request.
+                    if let Ok(taken) = tokio::time::timeout(ASK_AGAIN_AFTER, taken).await {
+                        return taken?.latest_snapshot().context("there is no snapshot");
+                    }
+                }
+            };
+            let taken = tokio::time::timeout(SNAPSHOT_WITHIN, taking).await;
+            taken.context("the snapshot takes too long")?
+        })
+    }
+
     /// Stops: leadership handed over, log flushed, store closed. What was proposed and has no
     /// outcome yet gets [`Outcome::Unknown`](crate::controller::Outcome::Unknown).
     pub async fn stop(&self) -> Result<()> {
@@ -275,7 +323,7 @@ async fn open(
     let (directory, fault) = (settings.metadata_log_dir.clone(), fault.clone());
     let (clock, publisher) = (Arc::clone(clock), publisher.clone());
     let opening = tokio::task::spawn_blocking(move || {
-        let snapshots = Snapshots::open(&directory, clock)?;
+        let snapshots = Snapshots::open(&directory, clock, fault.clone())?;
         let store = Store::open(&directory, snapshots.end(), log::CACHE_BYTES_MAX, fault)?;
         snapshots.attach(store.log.clone(), store.history_floor, publisher);
         Ok((store, snapshots))
@@ -301,6 +349,15 @@ fn start_error(fault: &Fault, error: &dyn std::error::Error) -> anyhow::Error {
     }
 }
 
+/// How many entries raft keeps behind a snapshot, for followers a little behind: about as many as go
+/// between two snapshots. It also bounds how long a new leader probes for the end of a follower's log.
+fn entries_to_keep(settings: &Settings) -> u64 {
+    const TYPICAL_ENTRY_BYTES: u64 = 1024;
+    const ENTRIES_MAX: u64 = 20_000;
+    let between = settings.metadata_log_max_record_bytes_between_snapshots;
+    (between / TYPICAL_ENTRY_BYTES).min(ENTRIES_MAX)
+}
+
 fn raft_config(settings: &Settings) -> Result<openraft::Config> {
     let config = openraft::Config {
         cluster_name: settings.cluster_id.clone(),
@@ -311,10 +368,10 @@ fn raft_config(settings: &Settings) -> Result<openraft::Config> {
         // A restarted leader must be elected again: its term is Kafka's epoch.
         enable_leader_restore: Some(false),
         snapshot_policy: SnapshotPolicy::Never,
-        // Also bounds how long a new leader probes for the end of a follower's log.
-        max_in_snapshot_log_to_keep: 20_000,
+        max_in_snapshot_log_to_keep: entries_to_keep(settings),
         replication_lag_threshold: 200_000,
-        purge_batch_size: 1_000,
+        // A purge moves a mark: there is nothing to save by waiting for more.
+        purge_batch_size: 1,
         max_payload_entries: 1_024,
         max_append_entries: Some(4_096),
         install_snapshot_timeout: 10_000,

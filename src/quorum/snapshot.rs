@@ -27,6 +27,7 @@ use tokio::sync::oneshot;
 
 use super::checkpoint;
 use super::codec::{self, Input};
+use super::fault::Fault;
 use super::guard::Guard;
 use super::index::Index;
 use super::log::Log;
@@ -36,9 +37,10 @@ use super::types::{
     CommittedLeaderId, Config, LogId, Member, SnapshotMeta, StoredMembership, term_of,
 };
 use super::writer::Op;
-use crate::clock::Clock;
+use crate::clock::{Clock, Ticks};
 use crate::feed::snapshots::{self as feed, SnapshotId, Written};
 use crate::ids::Millis;
+use crate::settings::Settings;
 
 /// How many pairs are kept at least.
 const KEPT_MIN: usize = 2;
@@ -164,11 +166,16 @@ struct Shared {
     log: Mutex<Option<Log>>,
     publisher: Mutex<Option<Publisher>>,
     history_floor: AtomicU64,
+    /// Bytes of batches that were applied since the last snapshot was begun.
+    new_bytes: AtomicU64,
+    /// When it was begun.
+    begun: Mutex<Ticks>,
+    fault: Fault,
 }
 
 impl Snapshots {
     /// Finds the pairs in the metadata directory, and sweeps away what is not finished. Blocks.
-    pub(super) fn open(directory: &Path, clock: Arc<dyn Clock>) -> Result<Self> {
+    pub(super) fn open(directory: &Path, clock: Arc<dyn Clock>, fault: Fault) -> Result<Self> {
         fs::create_dir_all(directory)
             .with_context(|| format!("cannot create {}", directory.display()))?;
         let mut kept = Vec::new();
@@ -200,11 +207,14 @@ impl Snapshots {
         }
         Ok(Self(Arc::new(Shared {
             directory: directory.to_owned(),
+            begun: Mutex::new(clock.ticks()),
             clock,
             kept: Mutex::new(kept),
             log: Mutex::default(),
             publisher: Mutex::default(),
             history_floor: AtomicU64::new(0),
+            new_bytes: AtomicU64::new(0),
+            fault,
         })))
     }
 
@@ -244,8 +254,30 @@ impl Snapshots {
         }
     }
 
+    /// So many bytes of batches were applied.
+    pub(super) fn applied(&self, bytes: u64) {
+        self.0.new_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Whether it is time for one: after as many bytes as configured, or as the last one is long if
+    /// that is more, or after the configured time if anything has been applied since.
+    pub(super) fn is_due(&self, settings: &Settings) -> bool {
+        let new_bytes = self.0.new_bytes.load(Ordering::Relaxed);
+        let last_bytes = lock(&self.0.kept)
+            .last()
+            .map_or(0, |open| open.kept.checkpoint.bytes);
+        let enough = settings
+            .metadata_log_max_record_bytes_between_snapshots
+            .max(last_bytes);
+        let interval_ms = settings.metadata_log_max_snapshot_interval_ms;
+        let waited_ms = self.0.clock.ticks().ms_since(*lock(&self.0.begun));
+        new_bytes > 0 && (new_bytes >= enough || (interval_ms > 0 && waited_ms >= interval_ms))
+    }
+
     /// Writes this state when openraft asks for it.
     pub(super) fn builder(&self, state: State) -> Builder {
+        self.0.new_bytes.store(0, Ordering::Relaxed);
+        *lock(&self.0.begun) = self.0.clock.ticks();
         Builder {
             snapshots: self.clone(),
             state,
@@ -455,10 +487,12 @@ impl RaftSnapshotBuilder<Config> for Builder {
             snapshots.open_pair(&kept)
         };
         let built = tokio::task::spawn_blocking(build).await;
-        built
-            .context("the task that takes a snapshot panicked")
-            .and_then(|built| built)
-            .map_err(|error| io::Error::other(format!("cannot take a snapshot: {error:#}")))
+        let built = built.context("the task that takes a snapshot panicked");
+        built.and_then(|built| built).map_err(|error| {
+            let fault = &self.snapshots.0.fault;
+            fault.raise(format!("cannot take a snapshot: {error:#}"));
+            fault.as_io()
+        })
     }
 }
 

@@ -31,8 +31,12 @@ impl StoreBuilder<Config, log::Log, Machine, Cleanup> for Stores {
     async fn build(&self) -> Result<(Cleanup, log::Log, Machine), StorageError<Config>> {
         let directory = tempfile::tempdir().unwrap();
         let fault = Fault::new();
-        let snapshots =
-            Snapshots::open(directory.path(), Arc::new(ManualClock::default())).unwrap();
+        let snapshots = Snapshots::open(
+            directory.path(),
+            Arc::new(ManualClock::default()),
+            fault.clone(),
+        )
+        .unwrap();
         let store =
             Store::open(directory.path(), None, self.cache_bytes_max, fault.clone()).unwrap();
         let publisher = Publisher::new(Published::default());

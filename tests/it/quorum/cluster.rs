@@ -31,6 +31,10 @@ struct Seat {
 
 impl Cluster {
     fn new(size: usize) -> Self {
+        Self::with(size, |_| {})
+    }
+
+    fn with(size: usize, adjust: impl Fn(&mut Settings)) -> Self {
         let ports: Vec<u16> = (0..size)
             .map(|_| StdListener::bind("127.0.0.1:0").unwrap())
             .collect::<Vec<_>>()
@@ -52,6 +56,9 @@ impl Cluster {
                 ..Settings::default()
             };
             settings.listeners[0].port = *port;
+            // Many nodes and few processors: nobody is to be taken for dead too soon.
+            (settings.raft_election_min_ms, settings.raft_election_max_ms) = (500, 1_000);
+            adjust(&mut settings);
             Seat {
                 settings,
                 _directory: directory,
@@ -83,9 +90,12 @@ impl Cluster {
     }
 
     fn start_all(size: usize) -> Self {
-        let mut cluster = Self::new(size);
-        (0..size).for_each(|at| cluster.start(at));
-        cluster
+        Self::new(size).start_every()
+    }
+
+    fn start_every(mut self) -> Self {
+        (0..self.seats.len()).for_each(|at| self.start(at));
+        self
     }
 
     /// Ends a node as kill -9 does: nothing is told, nothing is handed over.
@@ -128,19 +138,28 @@ impl Cluster {
         panic!("no leader after epoch {epoch}");
     }
 
-    /// Proposes topics on the leader, all at once, and waits until each is applied there.
+    /// Proposes topics on the leader, all at once, and sees to it that each is applied there: like
+    /// the controller, it settles after anything else, and decides what is missing anew.
     fn commit(&mut self, leader: usize, decider: &mut Decider, names: &[String]) {
         let (runtime, node) = self.node(leader);
-        for name in names {
-            node.quorum.propose(decider.topic(name));
-        }
-        let outcomes = runtime.block_on(node.outcomes(names.len()));
-        assert!(
-            outcomes
+        loop {
+            let missing = names
                 .iter()
-                .all(|(_, outcome)| *outcome == Outcome::Applied),
-            "{outcomes:?}"
-        );
+                .filter(|name| decider.ahead.topic_by_name(name).is_none());
+            let proposals: Vec<_> = missing.collect();
+            for name in &proposals {
+                node.quorum.propose(decider.topic(name));
+            }
+            let outcomes = runtime.block_on(node.outcomes(proposals.len()));
+            if outcomes
+                .iter()
+                .all(|(_, outcome)| *outcome == Outcome::Applied)
+            {
+                return;
+            }
+            decider.ahead = runtime.block_on(node.barrier(decider.epoch));
+            decider.run += 1;
+        }
     }
 
     /// Waits until every running node has applied this much, and compares their images.
@@ -249,4 +268,92 @@ fn a_killed_leader_is_replaced_and_comes_back_as_a_follower() {
 
     cluster.start(first);
     cluster.agree_on(100);
+}
+
+/// A snapshot every few kilobytes, and little log kept behind it.
+fn with_many_snapshots(settings: &mut Settings) {
+    settings.metadata_log_max_record_bytes_between_snapshots = 4_096;
+}
+
+#[test]
+fn a_node_restarts_from_its_snapshot_and_the_log_above_it() {
+    let mut cluster = Cluster::with(1, with_many_snapshots).start_every();
+    let (_, epoch, image) = cluster.leader_after(0);
+    let mut decider = Decider::new(epoch, image);
+    for round in 0..4 {
+        cluster.commit(0, &mut decider, &names(&format!("r{round}-"), 100));
+        let (runtime, node) = cluster.node(0);
+        let taken = runtime.block_on(node.quorum.take_snapshot()).unwrap();
+        assert_eq!((taken.end_offset, taken.epoch), (100 * (round + 1), epoch));
+    }
+    cluster.commit(0, &mut decider, &names("above", 10));
+    let before = {
+        let (_, node) = cluster.node(0);
+        let published = node.published.borrow();
+        assert_eq!(published.snapshots.len(), 2, "two are kept");
+        assert_eq!(published.log_start(), 300);
+        published.image.clone()
+    };
+    cluster.kill(0);
+
+    cluster.start(0);
+    let (_, _, image) = cluster.leader_after(epoch);
+    assert!(image == before, "the image changed over a restart");
+    let (_, node) = cluster.node(0);
+    let published = node.published.borrow().clone();
+    assert_eq!(published.log_start(), 300);
+    assert_eq!(
+        published.tail.epochs().len(),
+        1,
+        "a term without records has no start"
+    );
+    // What lies before the snapshot comes from disk: raft has given it up, history has not.
+    let old = published.tail.slice(5, 1).unwrap();
+    assert_eq!((old[0].base_offset(), old[0].epoch()), (5, epoch));
+    let all: i64 = published
+        .tail
+        .slice(0, usize::MAX)
+        .unwrap()
+        .iter()
+        .map(|batch| i64::from(batch.record_count()))
+        .sum();
+    assert_eq!(all, 410);
+}
+
+#[test]
+fn a_node_that_fell_behind_is_caught_up_by_a_snapshot() {
+    let mut cluster = Cluster::with(3, with_many_snapshots).start_every();
+    let (leader, epoch, image) = cluster.leader_after(0);
+    let mut decider = Decider::new(epoch, image);
+    cluster.commit(leader, &mut decider, &names("a", 10));
+    let behind = (leader + 1) % 3;
+    cluster.kill(behind);
+    for round in 0..3 {
+        cluster.commit(leader, &mut decider, &names(&format!("r{round}-"), 200));
+        let (runtime, node) = cluster.node(leader);
+        runtime.block_on(node.quorum.take_snapshot()).unwrap();
+    }
+    cluster.commit(leader, &mut decider, &names("z", 5));
+
+    cluster.start(behind);
+    cluster.agree_on(615);
+    let (runtime, node) = cluster.node(behind);
+    let published = node.published.borrow().clone();
+    assert_eq!(
+        published.log_start(),
+        610,
+        "it began at the snapshot that it was sent"
+    );
+    assert!(
+        published.tail.slice(600, 1).is_err(),
+        "it never had what lies before"
+    );
+    assert_eq!(published.tail.slice(610, 1).unwrap()[0].base_offset(), 610);
+    runtime.block_on(node.quorum.take_snapshot()).unwrap();
+
+    // What it was sent is its own now. (The log it shows keeps its store open.)
+    drop(published);
+    cluster.kill(behind);
+    cluster.start(behind);
+    cluster.agree_on(615);
 }

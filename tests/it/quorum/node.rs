@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::timeout;
 use yakt::clock::SystemClock;
-use yakt::controller::{Origin, Outcome, Proposal, QuorumEvent};
+use yakt::controller::{Origin, Outcome, Proposal, Propose, QuorumEvent};
 use yakt::feed::Published;
 use yakt::ids::{Epoch, Uuid};
 use yakt::image::Image;
@@ -61,6 +61,22 @@ impl Node {
             }
         }
         outcomes
+    }
+
+    /// Waits for a barrier to be passed.
+    pub async fn barrier(&mut self, epoch: Epoch) -> Image {
+        loop {
+            self.quorum.barrier(epoch);
+            loop {
+                match self.event().await {
+                    QuorumEvent::Barrier {
+                        image: Some(image), ..
+                    } => return image,
+                    QuorumEvent::Barrier { image: None, .. } => break,
+                    _ => {}
+                }
+            }
+        }
     }
 
     pub fn end_offset(&self) -> i64 {
