@@ -77,11 +77,11 @@ pub fn default_seeds(metadata_version: i16) -> Vec<Record> {
 }
 
 fn level(seeds: &[Record], name: &str) -> i16 {
-    let levels = seeds.iter().filter_map(|record| match record {
+    let mut levels = seeds.iter().rev().filter_map(|record| match record {
         Record::FeatureLevel(level) if level.name == name => Some(level.feature_level),
         _ => None,
     });
-    levels.last().unwrap_or(0)
+    levels.next().unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -157,3 +157,71 @@ pub fn is_online(broker: &Broker, id: Uuid) -> bool {
         id => broker.log_dirs.is_empty() || broker.log_dirs.contains(&id),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::configs::{MIN_INSYNC_REPLICAS, UNCLEAN_LEADER_ELECTION_ENABLE};
+    use crate::rules::scene::{NODE, Scene, topic_id};
+
+    #[test]
+    fn a_topic_obeys_the_nearest_word_about_elections() {
+        let scene = |layers: usize| {
+            let resources = [
+                ConfigResource::cluster(),
+                ConfigResource::broker(NODE),
+                ConfigResource::topic("a"),
+            ];
+            let mut scene = Scene::new().brokers(3).topic("a", &[&[1, 2, 3], &[1]]);
+            let given = [(MIN_INSYNC_REPLICAS.to_owned(), "2".to_owned())];
+            scene.settings.given = given.into();
+            for (resource, (min_isr, unclean)) in resources
+                .into_iter()
+                .zip([("1", "true"), ("3", "false"), ("9", "true")])
+                .take(layers)
+            {
+                scene = scene
+                    .config(resource.clone(), MIN_INSYNC_REPLICAS, min_isr)
+                    .config(resource, UNCLEAN_LEADER_ELECTION_ENABLE, unclean);
+            }
+            scene
+        };
+        // The cluster-wide number of a new cluster stands before the file's. Nine are never asked
+        // of three replicas.
+        let expected = [(1, false), (1, true), (3, false), (3, true)];
+        for (layers, (min_isr, unclean)) in expected.into_iter().enumerate() {
+            let scene = scene(layers);
+            let ctx = scene.ctx(0);
+            let topic = scene
+                .image
+                .topic(topic_id("a"))
+                .expect("it is on the scene");
+            let terms = Electorate::of(&ctx).topic(topic);
+            assert_eq!(terms, TopicTerms { unclean, min_isr }, "{layers} layers");
+        }
+    }
+
+    #[test]
+    fn only_active_brokers_with_the_directory_online_are_accepted() {
+        let scene = Scene::new()
+            .brokers(4)
+            .topic("a", &[&[1, 2, 3]])
+            .fenced(&[2]);
+        let mut partition = scene
+            .image
+            .partition(topic_id("a"), 0)
+            .expect("it is on the scene")
+            .to_owned();
+        partition.directories[2] = Uuid::from_u128(777);
+        let ctx = scene.ctx(0);
+        let accepted = |electorate: &Electorate<'_>| {
+            [1, 2, 3, 4, 9].map(|id| electorate.accepts(BrokerId(id), &partition))
+        };
+        let as_they_are = accepted(&Electorate::of(&ctx));
+        assert_eq!(as_they_are, [true, false, false, true, false]);
+        let coming = accepted(&Electorate::of(&ctx).with(BrokerId(2)));
+        assert_eq!(coming, [true, true, false, true, false]);
+        let leaving = accepted(&Electorate::of(&ctx).without(BrokerId(1)));
+        assert_eq!(leaving, [false, false, false, true, false]);
+    }
+}

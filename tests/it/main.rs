@@ -1,5 +1,7 @@
 //! The one integration test binary: it links once.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
+
 mod broker_decisions;
 mod decisions;
 mod fetches;
