@@ -42,6 +42,8 @@ pub struct Metrics {
     pub busy_us: Counter,
     /// Faults of this node (`MetadataErrorCount`).
     pub faults: Counter,
+    /// 1 once a broker was found ahead of what is committed here: this node must not be trusted.
+    pub divergence: Gauge,
     /// Times that a leader became known (`NewActiveControllersCount`).
     pub leaders_seen: Counter,
     /// Partitions whose leader was elected from outside the ISR (`UncleanLeaderElectionsPerSec`).

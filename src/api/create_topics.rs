@@ -370,11 +370,7 @@ fn assigned(ctx: &Ctx<'_>, topic: &CreatableTopic) -> Result<Vec<Vec<BrokerId>>,
         }
         new_partitions::check_assignment(ctx, &assignment.broker_ids, replication_factor)?;
         replication_factor = Some(assignment.broker_ids.len());
-        if !assignment
-            .broker_ids
-            .iter()
-            .any(|id| is_active(ctx, *id))
-        {
+        if !assignment.broker_ids.iter().any(|id| is_active(ctx, *id)) {
             return Err(new_partitions::none_active_by_hand(index));
         }
     }

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::register_broker::decide_registration;
-use super::{Done, end_points};
+use super::{Done, end_points, living};
 use crate::ids::Uuid;
 use crate::image::Broker;
 use crate::image::side::SideChange;
@@ -40,14 +40,7 @@ pub enum Status {
 
 impl ChangeBroker {
     pub(super) fn decide(&self, ctx: &Ctx<'_>) -> Result<Decision<Done>, Refusal> {
-        let life = ctx.image.incarnation(self.incarnation_id);
-        let life = life.ok_or_else(|| refusal::no_incarnation(self.incarnation_id))?;
-        let broker = ctx.image.broker(life.broker_id);
-        let Some(broker) = broker.filter(|it| it.incarnation_id == life.id) else {
-            return Err(refusal::invalid_request(
-                "The broker is CLOSED; register it again.",
-            ));
-        };
+        let (life, broker) = living(ctx, self.incarnation_id)?;
         if !life.sessionless {
             return Err(refusal::invalid_request(
                 "The broker registered by a Kafka frame and has heartbeats: it changes only by them.",

@@ -1,8 +1,9 @@
-//! Writes that no Kafka request can say, for the original HTTP endpoints: a broker registered
-//! without a process behind it, a topic without partitions, a partition with its ISR and leader.
+//! The writes of the HTTP door. Most are what no Kafka request can say: a broker registered without a
+//! process behind it, a topic without partitions, a partition with its ISR and leader; the rest are
+//! Kafka's own requests, carried out by their own decisions.
 //!
 //! They are decided on the leader like every Kafka request, under the same rules, and make the same
-//! records. A follower passes them on as JSON under the private API number [`KEY`].
+//! records. A follower passes them on as JSON.
 //!
 //! A broker that is registered here is *sessionless*: it has no heartbeats, so it is never fenced
 //! for silence, and it changes only here. A registration by frame under the same id replaces it.
@@ -18,12 +19,14 @@ mod tests;
 
 use std::any::Any;
 
-use bytes::{BufMut, BytesMut};
+use bytes::BytesMut;
 use kafka_protocol::error::ResponseError;
+use kafka_protocol::messages::{AllocateProducerIdsRequest, UnregisterBrokerRequest};
 use serde::{Deserialize, Serialize};
 
-use crate::api::{Answer, AnyWrite};
+use crate::api::{Answer, AnyWrite, Write};
 use crate::ids::{BrokerEpoch, BrokerId, PartitionIndex, TopicId, Uuid};
+use crate::image::{Broker, Incarnation};
 use crate::records::BrokerEndpoint;
 use crate::refusal::{self, Refusal};
 use crate::rules::{Ctx, Decision};
@@ -34,8 +37,8 @@ pub use create_topic::CreateTopic;
 pub use move_replicas::MoveReplicas;
 pub use register_broker::RegisterBroker;
 
-/// The API number these writes have between YAKt nodes and in the origin of their batches.
-pub const KEY: i16 = -1;
+/// The API number of these writes in the origin of their batches; the controller's chores have -1.
+pub const KEY: i16 = -2;
 
 /// One of these writes.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -50,6 +53,16 @@ pub enum Change {
     CreatePartition(CreatePartition),
     /// Begins a reassignment that adds or removes replicas.
     MoveReplicas(MoveReplicas),
+    /// Kafka's UnregisterBroker: any broker, whichever door it came in by.
+    UnregisterBroker {
+        /// Which life of it: its incarnation id.
+        incarnation_id: Uuid,
+    },
+    /// Kafka's AllocateProducerIds.
+    AllocateProducerIds {
+        /// For which life of a broker: its incarnation id.
+        incarnation_id: Uuid,
+    },
     /// Writes nothing: its answer comes once everything decided before it is committed.
     Nothing,
 }
@@ -74,6 +87,13 @@ pub enum Done {
         /// Its index.
         index: PartitionIndex,
     },
+    /// The broker is unregistered.
+    Unregistered,
+    /// A block of producer ids.
+    ProducerIds {
+        /// Its first id.
+        first: i64,
+    },
     /// Everything before it is committed.
     Nothing,
     /// It was refused.
@@ -86,16 +106,6 @@ pub enum Done {
 }
 
 impl Change {
-    /// Reads what a peer passed on.
-    pub fn decode(body: &[u8]) -> anyhow::Result<Box<dyn AnyWrite>> {
-        Ok(Box::new(serde_json::from_slice::<Self>(body)?))
-    }
-
-    /// The body that a peer is sent.
-    pub fn encode(&self) -> anyhow::Result<Vec<u8>> {
-        Ok(serde_json::to_vec(self)?)
-    }
-
     /// Decides; see [`AnyWrite::decide`].
     pub fn decide(&self, ctx: &Ctx<'_>) -> Result<Decision<Done>, Refusal> {
         match self {
@@ -104,6 +114,21 @@ impl Change {
             Self::CreateTopic(request) => request.decide(ctx),
             Self::CreatePartition(request) => request.decide(ctx),
             Self::MoveReplicas(request) => request.decide(ctx),
+            Self::UnregisterBroker { incarnation_id } => {
+                let (_, broker) = living(ctx, *incarnation_id)?;
+                let request = UnregisterBrokerRequest::default().with_broker_id(broker.id);
+                Ok(request.decide(ctx)?.map(|_| Done::Unregistered))
+            }
+            Self::AllocateProducerIds { incarnation_id } => {
+                let (_, broker) = living(ctx, *incarnation_id)?;
+                let request = AllocateProducerIdsRequest::default()
+                    .with_broker_id(broker.id)
+                    .with_broker_epoch(broker.epoch);
+                let block = request.decide(ctx)?;
+                Ok(block.map(|block| Done::ProducerIds {
+                    first: block.producer_id_start.0,
+                }))
+            }
             Self::Nothing => Ok(Decision::answer(Done::Nothing)),
         }
     }
@@ -134,9 +159,9 @@ impl AnyWrite for Change {
 }
 
 impl Done {
-    /// Reads a peer's answer; a refusal becomes one again.
-    pub fn decode(body: &[u8]) -> anyhow::Result<Result<Self, Refusal>> {
-        Ok(match serde_json::from_slice(body)? {
+    /// A refusal becomes one again.
+    pub fn into_result(self) -> Result<Self, Refusal> {
+        match self {
             Self::Refused { code, text } => {
                 let code = ResponseError::try_from_code(code);
                 Err(Refusal::new(
@@ -145,17 +170,31 @@ impl Done {
                 ))
             }
             done => Ok(done),
-        })
+        }
     }
 }
 
 impl Answer for Done {
-    fn append_to(&self, out: &mut BytesMut, _version: i16) -> anyhow::Result<()> {
-        out.put_slice(&serde_json::to_vec(self)?);
-        Ok(())
+    fn append_to(&self, _out: &mut BytesMut, _version: i16) -> anyhow::Result<()> {
+        anyhow::bail!("the HTTP door's answers are not Kafka messages")
     }
     fn into_any(self: Box<Self>) -> Box<dyn Any> {
         self
+    }
+}
+
+/// The broker that lives under this incarnation id.
+fn living<'a>(
+    ctx: &Ctx<'a>,
+    incarnation_id: Uuid,
+) -> Result<(&'a Incarnation, &'a Broker), Refusal> {
+    let life = ctx.image.incarnation(incarnation_id);
+    let life = life.ok_or_else(|| refusal::no_incarnation(incarnation_id))?;
+    match ctx.image.broker(life.broker_id) {
+        Some(broker) if broker.incarnation_id == life.id => Ok((life, broker)),
+        _ => Err(refusal::invalid_request(
+            "The broker is CLOSED; register it again.",
+        )),
     }
 }
 

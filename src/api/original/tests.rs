@@ -385,27 +385,39 @@ fn replicas_are_moved_by_reassignments() {
 }
 
 #[test]
-fn a_follower_passes_them_on_whole() {
-    let mut scene = Scene::new();
-    let body = Change::RegisterBroker(register(7)).encode().expect("JSON");
-    let request = Change::decode(&body).expect("it is read back");
-    let decision = request.decide(&scene.ctx(0)).expect("and decided");
-    let answer = scene.apply(decision);
-    let mut out = BytesMut::new();
-    answer.append_to(&mut out, 0).expect("JSON");
-    let done = Done::decode(&out)
-        .expect("an answer")
-        .expect("not a refusal");
-    assert!(matches!(done, Done::Broker { broker_id: 7, .. }));
+fn kafkas_own_requests_go_by_their_own_decisions() {
+    let mut scene = Scene::new().brokers(1).begin();
+    let incarnation_id = scene
+        .image
+        .broker(1.into())
+        .expect("it is there")
+        .incarnation_id;
+    let allocate = Change::AllocateProducerIds { incarnation_id };
+    let decision = allocate.decide(&scene.ctx(0)).expect("it is allowed");
+    assert_eq!(scene.apply(decision), Done::ProducerIds { first: 0 });
+    let unregister = Change::UnregisterBroker { incarnation_id };
+    let decision = unregister.decide(&scene.ctx(0)).expect("it is allowed");
+    assert_eq!(scene.apply(decision), Done::Unregistered);
+    assert_eq!(
+        scene.written(),
+        ["producer ids of 1 below 1000", "unregister 1"]
+    );
+    for request in [allocate, unregister] {
+        refused(&scene, request, ResponseError::InvalidRequest);
+    }
+    let nobody = Change::UnregisterBroker {
+        incarnation_id: Uuid::nil(),
+    };
+    refused(&scene, nobody, ResponseError::BrokerIdNotRegistered);
+}
 
-    let mut out = BytesMut::new();
-    request
-        .refuse(&refusal::invalid_request("no"))
-        .append_to(&mut out, 0)
-        .expect("JSON");
-    let refused = Done::decode(&out)
-        .expect("an answer")
-        .expect_err("a refusal");
-    assert_eq!(refused, refusal::invalid_request("no"));
-    assert!(Change::decode(b"{}").is_err());
+#[test]
+fn a_refusal_goes_there_and_back() {
+    let request = Change::RegisterBroker(register(7));
+    let refused = request.refuse(&refusal::invalid_request("no")).into_any();
+    let refused = *refused.downcast::<Done>().expect("an answer of ours");
+    assert_eq!(
+        refused.into_result().expect_err("a refusal"),
+        refusal::invalid_request("no")
+    );
 }
