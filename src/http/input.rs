@@ -27,7 +27,10 @@ impl<S: Sync> FromRequest<S> for Object {
             }
             Ok(Err(error)) => return Err(Problem::bad(format!("The body broke off: {error}"))),
             Err(_) => {
-                return Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "The body came too slowly."));
+                return Err(Problem::new(
+                    StatusCode::REQUEST_TIMEOUT,
+                    "The body came too slowly.",
+                ));
             }
         };
         match serde_json::from_slice(&body) {
@@ -51,19 +54,30 @@ impl Fields {
     /// The fields of an enveloped record, if it carries one of these names. What else stands in the
     /// envelope, the caller's timestamp for one, is ignored.
     pub(super) fn of_record(&self, names: &[&str]) -> Result<Fields, Problem> {
-        let name = self.0.get("name").and_then(Value::as_str).unwrap_or_default();
+        let name = self
+            .0
+            .get("name")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
         if !names.contains(&name) {
-            return Err(Problem::bad(format!("The record's name must be {}.", names.join(" or "))));
+            return Err(Problem::bad(format!(
+                "The record's name must be {}.",
+                names.join(" or ")
+            )));
         }
         match self.0.get("fields") {
             Some(Value::Object(fields)) => Ok(Fields(fields.clone())),
-            _ => Err(Problem::bad("The record must have an object called fields.")),
+            _ => Err(Problem::bad(
+                "The record must have an object called fields.",
+            )),
         }
     }
 
     /// The value of a field, unless it is absent, null or empty text.
     fn get(&self, name: &str) -> Option<&Value> {
-        self.0.get(name).filter(|value| !value.is_null() && value.as_str() != Some(""))
+        self.0
+            .get(name)
+            .filter(|value| !value.is_null() && value.as_str() != Some(""))
     }
 
     /// A text; numbers are taken for their digits.
@@ -92,7 +106,9 @@ impl Fields {
 
     /// Seconds since 1970, fractions allowed, as milliseconds.
     pub(super) fn seconds(&self, name: &str) -> Result<Option<i64>, Problem> {
-        let Some(value) = self.get(name) else { return Ok(None) };
+        let Some(value) = self.get(name) else {
+            return Ok(None);
+        };
         let seconds = match value {
             Value::Number(number) => number.as_f64(),
             Value::String(text) => text.trim().parse().ok(),
@@ -125,35 +141,49 @@ mod tests {
     use super::*;
 
     fn fields(text: &str) -> Fields {
-        let Ok(Value::Object(fields)) = serde_json::from_str(text) else { panic!("{text}") };
+        let Ok(Value::Object(fields)) = serde_json::from_str(text) else {
+            panic!("{text}")
+        };
         Fields(fields)
     }
 
     #[test]
     fn digits_may_come_as_text_and_empty_text_is_absent() {
-        let read = fields(r#"{"a": 5, "b": "8005", "c": "", "d": null, "e": 1.5, "f": "x", "g": [1, "2"]}"#);
+        let read = fields(
+            r#"{"a": 5, "b": "8005", "c": "", "d": null, "e": 1.5, "f": "x", "g": [1, "2"]}"#,
+        );
         assert_eq!(read.number("a").unwrap(), Some(5));
         assert_eq!(read.number("b").unwrap(), Some(8005u16));
         assert_eq!(read.number::<i32>("c").unwrap(), None);
         assert_eq!(read.number::<i32>("d").unwrap(), None);
         assert_eq!(read.text("b").unwrap().as_deref(), Some("8005"));
         assert_eq!(read.text("a").unwrap().as_deref(), Some("5"));
-        assert_eq!(read.numbers("g").unwrap(), [1, 2]);
-        assert_eq!(read.numbers("a").unwrap(), [5]);
-        assert_eq!(read.numbers::<i32>("c").unwrap(), []);
+        assert_eq!(read.numbers::<i32>("g").unwrap(), vec![1, 2]);
+        assert_eq!(read.numbers::<i32>("a").unwrap(), vec![5]);
+        assert_eq!(read.numbers::<i32>("c").unwrap(), Vec::<i32>::new());
         assert_eq!(read.seconds("e").unwrap(), Some(1500));
         for (bad, text) in [("e", "e must be"), ("f", "f must be"), ("g", "g must be")] {
-            assert!(read.number::<i32>(bad).unwrap_err().to_string().contains(text));
+            assert!(
+                read.number::<i32>(bad)
+                    .unwrap_err()
+                    .to_string()
+                    .contains(text)
+            );
         }
         assert!(read.number::<i8>("b").is_err(), "out of its range");
     }
 
     #[test]
     fn an_envelope_must_carry_the_right_record() {
-        let record = fields(r#"{"type": "metadata", "name": "TopicRecord", "fields": {"name": "Likes"}}"#);
+        let record =
+            fields(r#"{"type": "metadata", "name": "TopicRecord", "fields": {"name": "Likes"}}"#);
         let read = record.of_record(&["TopicRecord"]).unwrap();
         assert_eq!(read.text("name").unwrap().as_deref(), Some("Likes"));
         assert!(record.of_record(&["PartitionRecord"]).is_err());
-        assert!(fields(r#"{"name": "TopicRecord"}"#).of_record(&["TopicRecord"]).is_err());
+        assert!(
+            fields(r#"{"name": "TopicRecord"}"#)
+                .of_record(&["TopicRecord"])
+                .is_err()
+        );
     }
 }

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::ids::Stamp;
 use crate::image::Image;
-use crate::refusal::{self, Refusal};
+use crate::refusal::Refusal;
 
 /// The end offset an answer is true for; give it back to go on from there.
 pub(super) const OFFSET: HeaderName = HeaderName::from_static("yakt-offset");
@@ -32,7 +32,19 @@ pub(super) struct Reply<T> {
 impl<T> Reply<T> {
     /// An answer that is true for the end of this image.
     pub(super) fn at_end(image: &Image, body: T) -> Self {
-        Self { body, at: image.end(), full: None }
+        Self {
+            body,
+            at: end_of(image),
+            full: None,
+        }
+    }
+}
+
+/// The end of an image, as answers name the state they are true for.
+pub(super) fn end_of(image: &Image) -> Stamp {
+    Stamp {
+        offset: image.end_offset(),
+        time: image.last_time(),
     }
 }
 
@@ -41,7 +53,10 @@ impl<T: Serialize> IntoResponse for Reply<T> {
         let mut response = Json(self.body).into_response();
         stamp(response.headers_mut(), self.at);
         if let Some(full) = self.full {
-            response.headers_mut().insert(FULL, HeaderValue::from_static(if full { "true" } else { "false" }));
+            response.headers_mut().insert(
+                FULL,
+                HeaderValue::from_static(if full { "true" } else { "false" }),
+            );
         }
         response
     }
@@ -63,7 +78,10 @@ pub(super) struct Problem {
 impl Problem {
     /// This status and this sentence.
     pub(super) fn new(status: StatusCode, text: impl Into<String>) -> Self {
-        Self { status, text: text.into() }
+        Self {
+            status,
+            text: text.into(),
+        }
     }
     /// 400.
     pub(super) fn bad(text: impl Into<String>) -> Self {
@@ -78,7 +96,10 @@ impl Problem {
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         let status = StatusCode::from_u16(refusal.http_status());
-        Self::new(status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), refusal.text)
+        Self::new(
+            status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+            refusal.text,
+        )
     }
 }
 
@@ -99,13 +120,10 @@ impl IntoResponse for Problem {
         let mut response = (self.status, Json(body)).into_response();
         if self.status == StatusCode::SERVICE_UNAVAILABLE {
             // An election takes less than that.
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
         response
     }
-}
-
-/// A write that this node could not see applied in time: it may have happened.
-pub(super) fn not_seen_applied() -> Problem {
-    Problem::from(refusal::outcome_unknown())
 }

@@ -25,13 +25,13 @@ pub const CONNECTIONS_MAX: usize = 1024;
 /// Most headers of a request; more are answered 431.
 pub const HEADERS_MAX: usize = 64;
 /// Most bytes of a request's head; more are answered 431.
-pub const HEAD_BYTES_MAX: usize = 32 * 1024;
+pub(super) const HEAD_BYTES_MAX: usize = 32 * 1024;
 /// Most bytes of a request's body; more are answered 413.
 pub const BODY_BYTES_MAX: usize = 1 << 20;
 /// Longest wait for a request's whole head, from the answer before it on.
-pub const HEADER_WAIT_MAX: Duration = Duration::from_secs(30);
+pub(super) const HEADER_WAIT_MAX: Duration = Duration::from_secs(30);
 /// Longest wait for a request's whole body; then 408.
-pub const BODY_WAIT_MAX: Duration = Duration::from_secs(10);
+pub(super) const BODY_WAIT_MAX: Duration = Duration::from_secs(10);
 /// How long answers under way may take once the node stops.
 const STOP_WAIT_MAX: Duration = Duration::from_secs(2);
 /// Pause after a failed accept, which mostly means too many open files.
@@ -42,13 +42,12 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub(super) struct Peer(pub(super) SocketAddr);
 
 /// Accepts and answers until `stop` turns true; then lets answers under way end.
-pub async fn serve(listener: TcpListener, router: Router, mut stop: watch::Receiver<bool>) {
+pub(super) async fn serve(listener: TcpListener, router: Router, mut stop: watch::Receiver<bool>) {
     let mut connections = JoinSet::new();
     loop {
         let has_room = connections.len() < CONNECTIONS_MAX;
         tokio::select! {
-            // An error here means that whoever could stop this is gone.
-            _ = stop.wait_for(|stop| *stop) => break,
+            () = stopped(&mut stop) => break,
             Some(_) = connections.join_next() => {}
             accepted = listener.accept(), if has_room => match accepted {
                 Ok((stream, peer)) => {
@@ -90,7 +89,7 @@ async fn connection(
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
-        _ = stop.wait_for(|stop| *stop) => {
+        () = stopped(&mut stop) => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }
@@ -98,4 +97,9 @@ async fn connection(
     if let Err(error) = ended {
         tracing::debug!(%peer, %error, "an HTTP connection ended early");
     }
+}
+
+/// Ends when the node stops, or whoever could stop it is gone.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
 }
