@@ -202,10 +202,17 @@ impl Image {
         self.tombstones.complete_since.unwrap_or(-1)
     }
 
+    /// Everything of these kinds that is there, in the order of last changes.
+    pub fn everything(&self, kinds: Kinds) -> Vec<Change<'_>> {
+        let mut all = self.changes(-1, kinds);
+        all.retain(|change| !matches!(change.what, Changed::Gone(_)));
+        all
+    }
+
     /// Everything of these kinds that changed after this offset, in the order of offsets: what is
     /// there as it is now, what is gone as it was. Right only from
-    /// [`complete_since`](Self::complete_since) on; before it, start over with everything
-    /// (`changes(-1, …)` without the tombstones).
+    /// [`complete_since`](Self::complete_since) on; before it, start over with
+    /// [`everything`](Self::everything).
     pub fn changes(&self, after: Offset, kinds: Kinds) -> Vec<Change<'_>> {
         let mut found = Vec::new();
         let mut add = |stamp: Stamp, what| {

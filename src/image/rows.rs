@@ -247,7 +247,8 @@ pub(super) struct Run {
 impl Run {
     /// Whether a partition with this index at this position is the next one of the run.
     pub(super) fn goes_on_with(&self, index: PartitionIndex, slot: u32) -> bool {
-        self.index + self.count as i32 == index && self.slot + self.count == slot
+        i64::from(self.index) + i64::from(self.count) == i64::from(index)
+            && self.slot + self.count == slot
     }
 }
 

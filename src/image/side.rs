@@ -176,7 +176,7 @@ impl Side {
             broker_id: record.broker_id,
             broker_epoch: record.broker_epoch,
             incarnation_id,
-            first: before.unwrap_or((next - PRODUCER_BLOCK_SIZE).max(0)),
+            first: before.unwrap_or_else(|| (next - PRODUCER_BLOCK_SIZE).max(0)),
             next,
             stamp,
         };

@@ -5,14 +5,13 @@
 //! | incarnations | ended ones in order | producer blocks | one stamp per record of the snapshot
 //! ```
 //!
-//! Numbers are LEB128 varints, signed ones zig-zag. What was a record once is written as one, in its
-//! newest version. Stamps stand in the order of the snapshot's records, so they need no keys.
+//! What was a record once is written as one, in its newest version. Stamps stand in the order of the snapshot's records, so they need no keys.
 
 use std::sync::Arc;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::Bytes;
 
-use crate::ids::{BrokerId, ConfigKind, ConfigResource, Offset, Stamp, Uuid};
+use crate::ids::{ConfigKind, ConfigResource, Offset, Stamp};
 use crate::records::Record;
 
 use super::Image;
@@ -22,6 +21,7 @@ use super::error::ApplyError;
 use super::keyed::QuotaEntity;
 use super::partition::Partition;
 use super::side::{Incarnation, ProducerBlock};
+use super::side_codec::{Input, Writer, broken};
 use super::snapshot::Item;
 
 /// Version of the format; a reader refuses others.
@@ -67,7 +67,7 @@ impl Image {
 
 /// Reads everything but the stamps into `image`, and returns the stamps to be taken one by one.
 pub(super) fn read(bytes: Bytes, image: &mut Image) -> Result<Stamps, ApplyError> {
-    let mut input = Input(bytes);
+    let mut input = Input::new(bytes);
     if input.byte()? != VERSION {
         return Err(broken("it has another version"));
     }
@@ -114,22 +114,22 @@ pub(super) struct Stamps {
 impl Stamps {
     /// The stamp of the next record.
     pub(super) fn next(&mut self, record: &Record) -> Result<Stamp, ApplyError> {
-        let offset = self.end_offset - self.input.signed()?;
+        let offset = self.end_offset.saturating_sub(self.input.signed()?);
         let is_row = matches!(record, Record::Topic(_) | Record::Partition(_));
         let time = if is_row {
             0
         } else {
-            self.last_time - self.input.signed()?
+            self.last_time.saturating_sub(self.input.signed()?)
         };
         Ok(Stamp { offset, time })
     }
     /// After the stamp of a broker: where it registered.
     pub(super) fn registered_at(&mut self) -> Result<Offset, ApplyError> {
-        Ok(self.end_offset - self.input.signed()?)
+        Ok(self.end_offset.saturating_sub(self.input.signed()?))
     }
     /// After the last record.
     pub(super) fn finish(self) -> Result<(), ApplyError> {
-        if self.input.0.is_empty() {
+        if self.input.is_empty() {
             Ok(())
         } else {
             Err(broken("it has more stamps than records"))
@@ -137,55 +137,7 @@ impl Stamps {
     }
 }
 
-fn broken(why: &str) -> ApplyError {
-    ApplyError::Unreadable(format!("the file beside the snapshot: {why}"))
-}
-
-struct Writer(Vec<u8>);
-
 impl Writer {
-    fn unsigned(&mut self, mut value: u64) {
-        while value > 0x7f {
-            self.0.push(value as u8 | 0x80);
-            value >>= 7;
-        }
-        self.0.push(value as u8);
-    }
-    fn signed(&mut self, value: i64) {
-        self.unsigned((value << 1 ^ value >> 63) as u64);
-    }
-    fn flag(&mut self, value: bool) {
-        self.0.push(u8::from(value));
-    }
-    fn uuid(&mut self, id: Uuid) {
-        self.0.extend(id.as_bytes());
-    }
-    fn bytes(&mut self, bytes: &[u8]) {
-        self.unsigned(bytes.len() as u64);
-        self.0.extend(bytes);
-    }
-    fn option<T>(&mut self, value: Option<T>, write: impl FnOnce(&mut Self, T)) {
-        self.flag(value.is_some());
-        if let Some(value) = value {
-            write(self, value);
-        }
-    }
-    fn list<T>(&mut self, items: impl Iterator<Item = T>, write: impl Fn(&mut Self, T)) {
-        let items: Vec<T> = items.collect();
-        self.unsigned(items.len() as u64);
-        items.into_iter().for_each(|item| write(self, item));
-    }
-    fn stamp(&mut self, stamp: Stamp) {
-        self.signed(stamp.offset);
-        self.signed(stamp.time);
-    }
-    fn record(&mut self, record: impl Into<Record>) {
-        let record = record.into();
-        let mut value = BytesMut::new();
-        let written = record.encode_version(record.version_max(), &mut value);
-        written.expect("the newest version says all that a record brought");
-        self.bytes(&value);
-    }
     fn life(&mut self, life: &Incarnation) {
         self.uuid(life.id);
         self.signed(i64::from(life.broker_id.0));
@@ -262,77 +214,7 @@ impl Writer {
     }
 }
 
-struct Input(Bytes);
-
 impl Input {
-    fn byte(&mut self) -> Result<u8, ApplyError> {
-        self.0.try_get_u8().map_err(|_| broken("it is cut short"))
-    }
-    fn unsigned(&mut self) -> Result<u64, ApplyError> {
-        let mut value = 0;
-        for shift in (0..64).step_by(7) {
-            let byte = self.byte()?;
-            value |= u64::from(byte & 0x7f) << shift;
-            if byte & 0x80 == 0 {
-                return Ok(value);
-            }
-        }
-        Err(broken("a number is too long"))
-    }
-    fn signed(&mut self) -> Result<i64, ApplyError> {
-        let value = self.unsigned()?;
-        Ok((value >> 1) as i64 ^ -((value & 1) as i64))
-    }
-    fn number<T: TryFrom<i64>>(&mut self) -> Result<T, ApplyError> {
-        T::try_from(self.signed()?).map_err(|_| broken("a number is too large"))
-    }
-    fn count(&mut self) -> Result<u64, ApplyError> {
-        let count = self.unsigned()?;
-        // Each element takes at least a byte.
-        if count > self.0.len() as u64 {
-            Err(broken("it is cut short"))
-        } else {
-            Ok(count)
-        }
-    }
-    fn flag(&mut self) -> Result<bool, ApplyError> {
-        Ok(self.byte()? != 0)
-    }
-    fn bytes(&mut self) -> Result<Bytes, ApplyError> {
-        let count = self.count()? as usize;
-        Ok(self.0.split_to(count))
-    }
-    fn text(&mut self) -> Result<String, ApplyError> {
-        String::from_utf8(self.bytes()?.to_vec()).map_err(|_| broken("a text is not UTF-8"))
-    }
-    fn uuid(&mut self) -> Result<Uuid, ApplyError> {
-        self.0
-            .try_get_u128()
-            .map(Uuid::from_u128)
-            .map_err(|_| broken("it is cut short"))
-    }
-    fn option<T>(
-        &mut self,
-        read: impl FnOnce(&mut Self) -> Result<T, ApplyError>,
-    ) -> Result<Option<T>, ApplyError> {
-        if self.flag()? {
-            read(self).map(Some)
-        } else {
-            Ok(None)
-        }
-    }
-    fn stamp(&mut self) -> Result<Stamp, ApplyError> {
-        Ok(Stamp {
-            offset: self.signed()?,
-            time: self.signed()?,
-        })
-    }
-    fn broker_id(&mut self) -> Result<BrokerId, ApplyError> {
-        self.number().map(BrokerId)
-    }
-    fn record(&mut self) -> Result<Record, ApplyError> {
-        Ok(Record::decode(&self.bytes()?)?.0)
-    }
     fn life(&mut self) -> Result<Incarnation, ApplyError> {
         Ok(Incarnation {
             id: self.uuid()?,

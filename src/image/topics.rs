@@ -223,10 +223,10 @@ impl Topics {
         whole.chain(runs.flat_map(|run| run.slot..run.slot + run.count))
     }
 
-    /// The highest index in the topic, plus one.
+    /// The highest index in the topic, plus one if there is one more.
     pub(super) fn next_index(&self, topic: u32) -> PartitionIndex {
         match self.split.get(&topic).and_then(|runs| runs.last()) {
-            Some(run) => run.index + run.count as i32,
+            Some(run) => run.index.saturating_add(run.count as i32),
             None => self.rows.get(topic).map_or(0, |row| row.count as i32),
         }
     }

@@ -1,7 +1,8 @@
 //! What each record does, and when it is refused (`facts` of Kafka's controller, 4.3.1).
 
 use super::*;
-use crate::ids::{ConfigKind, Endpoint, Voter};
+use crate::records::batch::Batch;
+use crate::records::control::ControlRecord;
 
 /// An image with metadata.version 30 and a broker 1 of epoch 1.
 fn with_broker() -> Build {
@@ -833,4 +834,48 @@ fn snapshots_leave_out_what_an_old_metadata_version_cannot_say() {
         Batch::build(0, 1, 0, level, &records).expect("every record can be written");
     }
     assert_eq!(directory::MIGRATING, Uuid::nil());
+}
+
+#[test]
+fn damaged_side_bytes_are_an_error() {
+    let mut build = with_topic();
+    build.add(RegisterBrokerRecord {
+        cordoned_log_dirs: Some(vec![]),
+        ..register(1, 4)
+    });
+    build.add(RemoveTopicRecord {
+        topic_id: topic_id(0),
+    });
+    build.add(ProducerIdsRecord {
+        broker_id: BrokerId(1),
+        broker_epoch: 4,
+        next_producer_id: 1000,
+    });
+    let image = build.image;
+    let read = |side: Vec<u8>| {
+        let mut loader = Loader::new(image.end_offset(), 1, Some(side.into()))?;
+        image
+            .records()
+            .try_for_each(|record| loader.record(&record))?;
+        loader.finish()
+    };
+    let whole = image.side_bytes();
+    assert_eq!(read(whole.clone()), Ok(image.clone()));
+    for length in 0..whole.len() {
+        assert!(
+            read(whole[..length].to_vec()).is_err(),
+            "cut to {length} bytes"
+        );
+    }
+    assert!(read([&*whole, &[0]].concat()).is_err(), "one byte too many");
+    for at in 0..whole.len() {
+        for damage in [1, 0x80, 0xff] {
+            let mut damaged = whole.clone();
+            damaged[at] ^= damage;
+            // An error or another image, but never a panic.
+            let _ = read(damaged);
+        }
+    }
+    let other = Loader::new(image.end_offset() + 1, 1, Some(whole.into()));
+    assert!(other.is_err(), "it belongs to another snapshot");
 }

@@ -271,11 +271,7 @@ fn told<'a>(changes: impl IntoIterator<Item = Change<'a>>, known: &mut BTreeMap<
 
 fn everything(image: &Image) -> BTreeMap<String, String> {
     let mut known = BTreeMap::new();
-    let here = image.changes(-1, Kinds::ALL).into_iter();
-    told(
-        here.filter(|it| !matches!(it.what, Changed::Gone(_))),
-        &mut known,
-    );
+    told(image.everything(Kinds::ALL), &mut known);
     known
 }
 

@@ -3,8 +3,9 @@
 mod arms;
 mod histories;
 
+use super::side::SideChange;
 use super::*;
-use crate::ids::directory;
+use crate::ids::*;
 use crate::records::*;
 
 /// An image under construction: each record is a batch of its own, a second after the last.
