@@ -3,10 +3,9 @@
 //! (`ClusterControlManager.registerController`, 4.3.1).
 
 use kafka_protocol::messages::{ControllerRegistrationRequest, ControllerRegistrationResponse};
-use kafka_protocol::protocol::StrBytes;
 
 use super::broker_registration::check_security_protocol;
-use crate::api::Write;
+use crate::api::{Write, message};
 use crate::ids::BrokerId;
 use crate::records::{ControllerEndpoint, ControllerFeature, RegisterControllerRecord};
 use crate::refusal::{self, Refusal};
@@ -51,7 +50,7 @@ impl Write for ControllerRegistrationRequest {
     fn refuse(&self, refusal: &Refusal) -> ControllerRegistrationResponse {
         ControllerRegistrationResponse::default()
             .with_error_code(refusal.code())
-            .with_error_message(Some(StrBytes::from_string(refusal.text.to_string())))
+            .with_error_message(message(refusal))
     }
 }
 
@@ -60,6 +59,7 @@ mod tests {
     use super::*;
     use crate::rules::scene::Scene;
     use kafka_protocol::messages::controller_registration_request::{Feature, Listener};
+    use kafka_protocol::protocol::StrBytes;
 
     #[test]
     fn a_controller_is_written_down_as_it_says() {

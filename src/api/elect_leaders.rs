@@ -8,7 +8,7 @@ use kafka_protocol::messages::elect_leaders_response::{PartitionResult, ReplicaE
 use kafka_protocol::messages::{ElectLeadersRequest, ElectLeadersResponse, TopicName};
 use kafka_protocol::protocol::StrBytes;
 
-use crate::api::Write;
+use crate::api::{Write, message};
 use crate::ids::PartitionIndex;
 use crate::image::PartitionView;
 use crate::records::{PartitionChangeRecord, Record};
@@ -152,10 +152,7 @@ impl Elections<'_> {
 fn result(index: PartitionIndex, outcome: Result<(), Refusal>) -> PartitionResult {
     let (code, text) = match outcome {
         Ok(()) => (0, None),
-        Err(refusal) => (
-            refusal.code(),
-            Some(StrBytes::from_string(refusal.text.to_string())),
-        ),
+        Err(refusal) => (refusal.code(), message(&refusal)),
     };
     PartitionResult::default()
         .with_partition_id(index)

@@ -5,9 +5,8 @@
 //! does not exist cannot be waited for.
 
 use kafka_protocol::messages::{UnregisterBrokerRequest, UnregisterBrokerResponse};
-use kafka_protocol::protocol::StrBytes;
 
-use crate::api::Write;
+use crate::api::{Write, message};
 use crate::ids::BrokerId;
 use crate::refusal::{self, Refusal};
 use crate::rules::{Ctx, Decision, Plan, brokers};
@@ -26,7 +25,7 @@ impl Write for UnregisterBrokerRequest {
     fn refuse(&self, refusal: &Refusal) -> UnregisterBrokerResponse {
         UnregisterBrokerResponse::default()
             .with_error_code(refusal.code())
-            .with_error_message(Some(StrBytes::from_string(refusal.text.to_string())))
+            .with_error_message(message(refusal))
     }
 
     fn broker(&self) -> Option<BrokerId> {
