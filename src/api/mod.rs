@@ -174,7 +174,7 @@ where
 
 /// Reads a request body; whatever is left over is ignored, as in Kafka.
 /// Callers have walked the body's shape first: the decoder itself trusts every length in it.
-fn decode<R: Request>(mut body: Bytes, version: i16) -> anyhow::Result<R> {
+pub fn decode<R: Request>(mut body: Bytes, version: i16) -> anyhow::Result<R> {
     R::decode(&mut body, known::<R>(version))
 }
 

@@ -133,7 +133,7 @@ impl Connection {
     }
 
     /// Does as the registry says.
-    fn heed(&mut self, cx: &mut Context<'_>) -> Result<(), Closed> {
+    fn heed(&mut self, cx: &Context<'_>) -> Result<(), Closed> {
         match self.session.seat.verdict(cx) {
             Verdict::Stay => Ok(()),
             Verdict::Finish => {

@@ -60,7 +60,7 @@ pub struct Dispatcher {
 /// A request between its arrival and its answer.
 pub struct Turn {
     api: i16,
-    reply: Reply,
+    form: Form,
     stage: Stage,
     /// From where on an image holds what a write answers; 0 for everything else.
     offset: Offset,
@@ -101,7 +101,7 @@ pub enum Outcome {
 }
 
 /// How the answer is written.
-struct Reply {
+struct Form {
     to: ReplyTo,
     version: i16,
     wrap: Wrap,
@@ -189,7 +189,7 @@ impl Dispatcher {
         let size = frame.len();
         let head = Head::take(&mut frame)?;
         let mut memory = Share::none(&self.budget);
-        let (reply, stage, decoded) = if head.key >= PEER_KEY_MIN {
+        let (form, stage, decoded) = if head.key >= PEER_KEY_MIN {
             self.begin_peer(session, &head, frame)?
         } else {
             self.begin_request(session, &head, frame)?
@@ -199,7 +199,7 @@ impl Dispatcher {
         }
         Ok(Turn {
             api: head.key,
-            reply,
+            form,
             stage,
             offset: 0,
             began,
@@ -212,19 +212,19 @@ impl Dispatcher {
         session: &mut Session,
         head: &Head,
         body: Bytes,
-    ) -> Result<(Reply, Stage, usize), Closed> {
+    ) -> Result<(Form, Stage, usize), Closed> {
         let api = ApiKey::try_from(head.key).map_err(|()| Closed::UnknownApi)?;
         let to = ReplyTo::request(head, api);
         let Some(row) = find(api, head.version) else {
             // Clients ask with their newest version first; only this API tells them what to try.
             if api == ApiKey::ApiVersions {
-                let reply = Reply {
+                let form = Form {
                     to,
                     version: 0,
                     wrap: Wrap::Plain,
                 };
                 let answer = Box::new(api::unsupported_api_versions());
-                return Ok((reply, Stage::Done(Outcome::Answer(answer)), 0));
+                return Ok((form, Stage::Done(Outcome::Answer(answer)), 0));
             }
             return Err(Closed::UnsupportedVersion);
         };
@@ -244,13 +244,13 @@ impl Dispatcher {
         if api == ApiKey::Envelope {
             return self.begin_envelope(to, call, decoded);
         }
-        let reply = Reply {
+        let form = Form {
             to,
             version: head.version,
             wrap: Wrap::Plain,
         };
         Ok((
-            reply,
+            form,
             self.stage(row, call, self.leader_elsewhere().is_some())?,
             decoded,
         ))
@@ -261,7 +261,7 @@ impl Dispatcher {
         to: ReplyTo,
         call: Call,
         decoded: usize,
-    ) -> Result<(Reply, Stage, usize), Closed> {
+    ) -> Result<(Form, Stage, usize), Closed> {
         let opened = envelope::open(&call).and_then(|inner| {
             let row = find(inner.api, inner.version).ok_or(envelope::UNSUPPORTED)?;
             let more = shapes::walk(inner.api, inner.version, &inner.body)
@@ -274,31 +274,31 @@ impl Dispatcher {
         });
         Ok(match opened {
             Ok((inner, version, stage, more)) => {
-                let reply = Reply {
+                let form = Form {
                     to,
                     version,
                     wrap: Wrap::Envelope(inner),
                 };
-                (reply, stage, decoded.saturating_add(more))
+                (form, stage, decoded.saturating_add(more))
             }
             Err(code) => {
-                let reply = Reply {
+                let form = Form {
                     to,
                     version: call.version,
                     wrap: Wrap::Plain,
                 };
                 let answer = Box::new(envelope::refused(code));
-                (reply, Stage::Done(Outcome::Answer(answer)), decoded)
+                (form, Stage::Done(Outcome::Answer(answer)), decoded)
             }
         })
     }
 
     fn begin_peer(
         &self,
-        session: &mut Session,
+        session: &Session,
         head: &Head,
         body: Bytes,
-    ) -> Result<(Reply, Stage, usize), Closed> {
+    ) -> Result<(Form, Stage, usize), Closed> {
         session.seat.promote(Standing::Peer);
         let to = ReplyTo {
             correlation_id: head.correlation_id,
@@ -308,12 +308,12 @@ impl Dispatcher {
             let call = forward::read(body, &self.doors.settings.cluster_id)?;
             let row = find(call.api, call.version).ok_or(Closed::Peer)?;
             let decoded = walk(call.api, call.version, &call.body)?;
-            let reply = Reply {
+            let form = Form {
                 to,
                 version: call.version,
                 wrap: Wrap::Forwarded,
             };
-            return Ok((reply, self.stage(row, call, false)?, decoded));
+            return Ok((form, self.stage(row, call, false)?, decoded));
         }
         let call = PeerCall {
             key: head.key,
@@ -324,12 +324,12 @@ impl Dispatcher {
             Some(body) => Outcome::Body(body),
             None => Outcome::Close(Closed::Peer),
         });
-        let reply = Reply {
+        let form = Form {
             to,
             version: head.version,
             wrap: Wrap::Plain,
         };
-        Ok((reply, Stage::Slow(Box::pin(answer), true), 0))
+        Ok((form, Stage::Slow(Box::pin(answer), true), 0))
     }
 
     /// Sends a request on its way. `elsewhere`: another node leads, and may be asked.
@@ -410,7 +410,7 @@ impl Dispatcher {
         if matches!(outcome, Outcome::Refused(..) | Outcome::NotLeader(_)) {
             counted.errors.inc();
         }
-        let Reply { to, version, wrap } = turn.reply;
+        let Form { to, version, wrap } = turn.form;
         let before = out.len();
         let written = catch_unwind(AssertUnwindSafe(|| {
             put_frame(out, |out| {

@@ -1,11 +1,9 @@
 //! Fetch and FetchSnapshot of the metadata log: from a call to the feed and back.
 
-use bytes::Bytes;
 use kafka_protocol::messages::{ApiKey, FetchRequest, FetchSnapshotRequest};
-use kafka_protocol::protocol::Decodable;
 
 use super::doors::{Call, Serve, Served};
-use crate::api::Answer;
+use crate::api::{Answer, decode};
 use crate::controller::Slow;
 use crate::feed::serve::Feed;
 
@@ -30,12 +28,12 @@ async fn serve(feed: &Feed, call: Call) -> Option<Box<dyn Answer>> {
     } = call;
     match api {
         ApiKey::Fetch => {
-            let request = decode::<FetchRequest>(body, version)?;
+            let request = decode::<FetchRequest>(body, version).ok()?;
             let answer = feed.fetch(&request, version, &caller.listener).await?;
             Some(Box::new(answer))
         }
         ApiKey::FetchSnapshot => {
-            let request = decode::<FetchSnapshotRequest>(body, version)?;
+            let request = decode::<FetchSnapshotRequest>(body, version).ok()?;
             let answer = feed
                 .fetch_snapshot(&request, version, &caller.listener)
                 .await?;
@@ -45,16 +43,11 @@ async fn serve(feed: &Feed, call: Call) -> Option<Box<dyn Answer>> {
     }
 }
 
-/// Bytes behind the last field are ignored, as Kafka ignores them.
-fn decode<R: Decodable>(mut body: Bytes, version: i16) -> Option<R> {
-    R::decode(&mut body, version).ok()
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
-    use bytes::BytesMut;
+    use bytes::{Bytes, BytesMut};
     use kafka_protocol::protocol::Encodable;
     use tokio::sync::watch;
 

@@ -367,7 +367,7 @@ mod tests {
         peers: 1,
     };
 
-    const EVICTED: Verdict = Verdict::Leave(Closed::Evicted);
+    const EVICTED: Verdict = Leave(Closed::Evicted);
 
     fn verdicts(seats: &[Seat]) -> Vec<Verdict> {
         let cx = Context::from_waker(std::task::Waker::noop());

@@ -139,7 +139,7 @@ async fn envelopes_that_cannot_be_opened_say_why() {
             inner(ApiKey::UnregisterBroker, 0, &[0; 6]),
             Some(ALICE),
             V4,
-            35,
+            0,
         ),
     ] {
         let answer = envelope(&mut client, request, principal, address).await;
