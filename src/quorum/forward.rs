@@ -10,7 +10,6 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use super::connection::Connection;
-use super::frames;
 use super::publisher::Publisher;
 use super::types::Member;
 use crate::ids::{BrokerId, Voter};
@@ -25,6 +24,7 @@ const CONNECT_WITHIN: Duration = Duration::from_millis(500);
 type Answer = oneshot::Sender<Result<Bytes>>;
 
 struct Request {
+    key: i16,
     body: Bytes,
     answer: Answer,
 }
@@ -46,9 +46,13 @@ impl Forwarder {
 
     /// Queues a request at once, so that the order of calls is the order of arrival. An error
     /// means that nobody knows whether it arrived.
-    pub(super) fn send(&self, body: Bytes) -> impl Future<Output = Result<Bytes>> + Send + use<> {
+    pub(super) fn send(
+        &self,
+        key: i16,
+        body: Bytes,
+    ) -> impl Future<Output = Result<Bytes>> + Send + use<> {
         let (answer, answered) = oneshot::channel();
-        let queued = self.0.try_send(Request { body, answer });
+        let queued = self.0.try_send(Request { key, body, answer });
         async move {
             queued.map_err(|_| anyhow!("too much is being forwarded"))?;
             answered.await.context("the node is stopping")?
@@ -115,7 +119,7 @@ impl Task {
     }
 
     async fn send(&mut self, request: Request) {
-        match self.try_send(&request.body).await {
+        match self.try_send(request.key, &request.body).await {
             Ok(correlation) => {
                 if let Some(link) = &mut self.link {
                     link.in_flight.push_back((correlation, request.answer));
@@ -128,7 +132,7 @@ impl Task {
         }
     }
 
-    async fn try_send(&mut self, body: &Bytes) -> Result<i32> {
+    async fn try_send(&mut self, key: i16, body: &Bytes) -> Result<i32> {
         let leader = self.leader()?;
         if self
             .link
@@ -152,7 +156,7 @@ impl Task {
             }
         };
         link.connection
-            .send(frames::FORWARD, |out| out.extend_from_slice(body))
+            .send(key, |out| out.extend_from_slice(body))
             .await
     }
 

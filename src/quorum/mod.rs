@@ -84,6 +84,8 @@ use store::Store;
 use types::{Config, Member, epoch_of, raft_id};
 use upkeep::Upkeep;
 
+/// The private API that carries HTTP's writes to the leader; it is answered by `node`'s joints.
+pub const HTTP_KEY: i16 = frames::FORWARD + 1;
 /// A snapshot that was asked for is taken within this time.
 const SNAPSHOT_WITHIN: Duration = Duration::from_secs(60);
 /// Until then it is asked for again and again.
@@ -257,7 +259,14 @@ impl Quorum {
     /// body of its answer. Order of calls is order of arrival. An error means that nobody knows
     /// whether it arrived.
     pub fn forward(&self, body: Bytes) -> Slow<Result<Bytes>> {
-        Box::pin(self.0.forwarder.send(body))
+        Box::pin(self.0.forwarder.send(frames::FORWARD, body))
+    }
+
+    /// The same under [`HTTP_KEY`], for writes that came in by HTTP. `None`: no other node leads.
+    pub fn forward_http(&self, body: Bytes) -> Option<Slow<Result<Bytes>>> {
+        let now = self.0.publisher.current();
+        now.quorum.leader.filter(|leader| leader.0 != now.quorum.node_id)?;
+        Some(Box::pin(self.0.forwarder.send(HTTP_KEY, body)))
     }
 
     /// Takes a snapshot of what is committed now, and gives back its id once it is kept.
