@@ -18,7 +18,7 @@ use super::frames::{self, Hello, Status};
 use super::gate::{Gate, Heard};
 use super::machine::Machine;
 use super::types::{Config, Member, raft_id};
-use crate::ids::{BrokerId, Endpoint, Uuid, Voter};
+use crate::ids::{Endpoint, Uuid, Voter};
 use crate::settings::Settings;
 
 /// How often the voters are asked until the quorum is formed.
@@ -131,10 +131,13 @@ fn judge(voters: usize, answers: &Answers) -> Result<(), String> {
                 }),
             ) => ready += 1,
             (Status::Fine, Some(Hello { empty: false, .. })) => {
-                return Err(format!(
-                    "node {id} belongs to a quorum already; this node joins it when that quorum's \
-                     leader calls"
-                ));
+                let hope = if voters > 2 {
+                    "this node joins it when that quorum's leader calls"
+                } else {
+                    "one of two voters that lost its directory cannot be let back in: restore it \
+                     from a backup"
+                };
+                return Err(format!("node {id} belongs to a quorum already; {hope}"));
             }
             (Status::Fine, _) => {
                 return Err(format!("node {id} is configured with other voters"));
@@ -155,7 +158,8 @@ fn judge(voters: usize, answers: &Answers) -> Result<(), String> {
 async fn ask_all(gate: &Gate, members: &BTreeMap<u64, Member>, text: &str) -> Answers {
     let others = members.iter().filter(|(id, _)| **id != gate.me().node);
     let asked = others.map(|(id, member)| async move {
-        let answer = tokio::time::timeout(ANSWER_WITHIN, ask(gate, *id, member, text)).await;
+        let answer =
+            tokio::time::timeout(ANSWER_WITHIN, connect_and_ask(gate, *id, member, text)).await;
         Some((*id, answer.ok()?.ok()?))
     });
     futures::future::join_all(asked)
@@ -165,9 +169,24 @@ async fn ask_all(gate: &Gate, members: &BTreeMap<u64, Member>, text: &str) -> An
         .collect()
 }
 
-/// Says Hello to one voter.
-async fn ask(gate: &Gate, id: u64, member: &Member, text: &str) -> Result<(Heard, Option<Hello>)> {
+async fn connect_and_ask(
+    gate: &Gate,
+    id: u64,
+    member: &Member,
+    text: &str,
+) -> Result<(Heard, Option<Hello>)> {
     let mut connection = Connection::open(member, ANSWER_WITHIN).await?;
+    ask(gate, &mut connection, id, member, text).await
+}
+
+/// Says Hello to one node.
+pub(super) async fn ask(
+    gate: &Gate,
+    connection: &mut Connection,
+    id: u64,
+    member: &Member,
+    text: &str,
+) -> Result<(Heard, Option<Hello>)> {
     let answer = connection.ask(frames::HELLO, |out| {
         frames::put_address(out, &gate.address(id, member.directory_id));
         codec::put_string(out, text);
@@ -186,27 +205,49 @@ async fn ask(gate: &Gate, id: u64, member: &Member, text: &str) -> Result<(Heard
     Ok((heard, Some(frames::take_hello(&mut input)?)))
 }
 
-/// This node as a voter of its own.
-pub(super) fn this_voter(settings: &Settings) -> Voter {
-    let mut endpoints = Vec::new();
+/// This node as a member: by its advertised listeners, or else by the address that
+/// `controller.quorum.voters` gives it, or else by its listeners. `None` where none of these is an
+/// address that others could use.
+pub(super) fn own_member(settings: &Settings) -> Option<Member> {
+    let directory_id = settings.directory_id;
+    let configured = settings.controller_quorum_voters.iter();
+    let mut configured = configured.filter(|(id, ..)| *id == settings.node_id);
+    if settings.advertised_listeners.is_empty()
+        && let Some((_, host, port)) = configured.next()
+    {
+        let name = settings.controller_listener_names.first()?.clone();
+        let endpoints = vec![Endpoint {
+            name,
+            host: host.clone(),
+            port: *port,
+        }];
+        return Some(Member {
+            directory_id,
+            endpoints,
+        });
+    }
     let all = settings
         .advertised_listeners
         .iter()
         .chain(&settings.listeners);
-    for name in &settings.controller_listener_names {
-        if let Some(found) = all.clone().find(|listener| listener.name == *name) {
-            let mut endpoint = found.clone();
-            if endpoint.host.is_empty() {
-                "localhost".clone_into(&mut endpoint.host);
-            }
-            endpoints.push(endpoint);
-        }
-    }
-    Voter {
-        id: BrokerId(settings.node_id.0),
-        directory_id: settings.directory_id,
+    let names = settings.controller_listener_names.iter();
+    let found = names.filter_map(|name| all.clone().find(|listener| listener.name == *name));
+    let endpoints: Vec<_> = found
+        .filter(|endpoint| is_an_address(endpoint))
+        .cloned()
+        .collect();
+    (!endpoints.is_empty()).then_some(Member {
+        directory_id,
         endpoints,
-    }
+    })
+}
+
+fn is_an_address(endpoint: &Endpoint) -> bool {
+    let unspecified = endpoint
+        .host
+        .parse()
+        .is_ok_and(|host: std::net::IpAddr| host.is_unspecified());
+    !endpoint.host.is_empty() && !unspecified && endpoint.port != 0
 }
 
 #[cfg(test)]

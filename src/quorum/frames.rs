@@ -11,6 +11,7 @@
 //! | 20003 | Snapshot | 0 begin: vote, last log id?, membership, two lengths u64 \| 1 chunk: file u8, position u64, bytes \| 2 end: vote | vote |
 //! | 20004 | HandOver | vote, to u64, last log id? | 0 \| 1 vote changed: two votes \| 2 not flushed: two log ids? |
 //! | 20005 | Hello | the configured voters, as text | nothing stored yet u8, the same voters u8 |
+//! | 20006 | Moved | the sender as a member | – |
 //! | 20100 | Forward | the wire room's own | the wire room's own |
 //!
 //! Every request but Forward begins with a [`Address`]: format u8 = 1, cluster id, sender's node id
@@ -41,6 +42,8 @@ pub const SNAPSHOT: i16 = 20_003;
 pub const HAND_OVER: i16 = 20_004;
 /// Meet before the first election.
 pub const HELLO: i16 = 20_005;
+/// A voter's endpoints changed.
+pub const MOVED: i16 = 20_006;
 /// Pass a client's request to the leader; its body is the wire room's.
 pub const FORWARD: i16 = 20_100;
 

@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::frames::{Address, Identity, Status};
-use super::types::{LogId, Membership, Vote};
+use super::types::{LogId, Member, Membership, Vote};
 use crate::ids::Uuid;
 
 /// A term this far above one's own is no accident: even endless elections need days for it.
@@ -32,8 +32,8 @@ pub(super) struct Gate(Arc<Shared>);
 struct Shared {
     cluster_id: String,
     me: Identity,
-    /// Directory ids by the effective membership; zero where not known.
-    members: Mutex<BTreeMap<u64, Uuid>>,
+    /// The effective membership's.
+    members: Mutex<BTreeMap<u64, Member>>,
     /// What nodes answered to when asked last: their identity, and whether they accepted the
     /// address.
     heard: Mutex<BTreeMap<u64, Heard>>,
@@ -73,10 +73,13 @@ impl Gate {
 
     /// The membership changed.
     pub(super) fn learn(&self, membership: &Membership) {
-        let members = membership
-            .nodes()
-            .map(|(id, member)| (*id, member.directory_id));
+        let members = membership.nodes().map(|(id, member)| (*id, member.clone()));
         *lock(&self.0.members) = members.collect();
+    }
+
+    /// A member as the effective membership has it.
+    pub(super) fn member(&self, node: u64) -> Option<Member> {
+        lock(&self.0.members).get(&node).cloned()
     }
 
     /// Whether this node may stand for election.
@@ -133,7 +136,8 @@ impl Gate {
     fn agrees(&self, identity: Identity) -> bool {
         let members = lock(&self.0.members);
         let known = members.get(&identity.node);
-        known.is_none_or(|known| known.is_nil() || *known == identity.directory)
+        let known = known.map(|member| member.directory_id);
+        known.is_none_or(|known| known.is_nil() || known == identity.directory)
     }
 }
 

@@ -26,12 +26,14 @@ mod forward;
 mod frames;
 mod gate;
 pub mod guard;
+mod handover;
 mod history;
 mod index;
 mod keys;
 mod leadership;
 mod log;
 mod machine;
+mod members;
 mod network;
 mod peer;
 mod pending;
@@ -64,7 +66,7 @@ use crate::controller::{Proposal, Propose, QuorumEvent, Slow};
 use crate::feed::Published;
 use crate::feed::snapshots::SnapshotId;
 use crate::ids::{BrokerId, Epoch, QuorumView, Uuid, Voter};
-use crate::refusal::{self, Refusal};
+use crate::refusal::Refusal;
 use crate::settings::Settings;
 
 pub use fault::Fault;
@@ -74,6 +76,7 @@ use gate::Gate;
 use history::History;
 use leadership::{Events, Leadership};
 use machine::Machine;
+use members::Members;
 use network::Network;
 use peer::Peer;
 use pending::Pending;
@@ -104,6 +107,7 @@ struct Inner {
     proposer: Proposer,
     forwarder: Forwarder,
     peer: Peer,
+    members: Members,
     leadership: Leadership,
     publisher: Publisher,
     events: Events,
@@ -174,10 +178,12 @@ impl Quorum {
         let members = formation::initial_members(&settings, &voters);
         let directory = settings.metadata_log_dir.clone();
         let text = formation::voters_text(&members);
+        let members_of = Members::new(raft.clone(), gate.clone(), Arc::clone(&settings));
         let peer = Peer::new(
             raft.clone(),
             gate.clone(),
             store.log.clone(),
+            members_of.clone(),
             directory,
             text,
         );
@@ -208,6 +214,7 @@ impl Quorum {
             entries: store.entries.clone(),
         };
         tasks.push(tokio::spawn(upkeep.run()));
+        tasks.push(tokio::spawn(members_of.clone().keep_in_order()));
         if members.contains_key(&node_id) {
             tasks.push(tokio::spawn(form(
                 raft.clone(),
@@ -221,6 +228,7 @@ impl Quorum {
             proposer,
             forwarder,
             peer,
+            members: members_of,
             leadership,
             publisher,
             events,
@@ -310,6 +318,8 @@ impl Quorum {
         let Some(running) = running else {
             return Ok(());
         };
+        self.0.proposer.close();
+        handover::hand_over(&self.0.raft, self.0.heartbeat()).await;
         for task in &running.tasks {
             task.abort();
         }
@@ -413,17 +423,33 @@ impl Propose for Quorum {
         });
     }
 
-    fn resign(&self, _epoch: Epoch) {}
-
-    fn add_voter(&self, _voter: Voter) -> Slow<Result<(), Refusal>> {
-        Box::pin(std::future::ready(Err(refusal::not_controller(None))))
+    fn resign(&self, epoch: Epoch) {
+        let inner = Arc::clone(&self.0);
+        tokio::spawn(async move {
+            if inner.leadership.leading().map(epoch_of) == Some(epoch) {
+                handover::resign(&inner.raft, inner.heartbeat()).await;
+            }
+        });
     }
 
-    fn remove_voter(&self, _id: BrokerId, _directory_id: Uuid) -> Slow<Result<(), Refusal>> {
-        Box::pin(std::future::ready(Err(refusal::not_controller(None))))
+    fn add_voter(&self, voter: Voter) -> Slow<Result<(), Refusal>> {
+        let members = self.0.members.clone();
+        Box::pin(async move { members.add(voter).await })
     }
 
-    fn update_voter(&self, _voter: Voter) -> Slow<Result<(), Refusal>> {
-        Box::pin(std::future::ready(Err(refusal::not_controller(None))))
+    fn remove_voter(&self, id: BrokerId, directory_id: Uuid) -> Slow<Result<(), Refusal>> {
+        let members = self.0.members.clone();
+        Box::pin(async move { members.remove(id, directory_id).await })
+    }
+
+    fn update_voter(&self, voter: Voter) -> Slow<Result<(), Refusal>> {
+        let members = self.0.members.clone();
+        Box::pin(async move { members.update(voter).await })
+    }
+}
+
+impl Inner {
+    fn heartbeat(&self) -> Duration {
+        Duration::from_millis(self.settings.raft_heartbeat_ms)
     }
 }

@@ -59,6 +59,7 @@ impl RaftNetworkFactory<Config> for Network {
 pub struct Client {
     gate: Gate,
     target: u64,
+    /// The peer as it was when this client was made.
     member: Member,
     /// Open and with nothing outstanding.
     connection: Option<Connection>,
@@ -69,16 +70,23 @@ fn unreachable(error: &anyhow::Error) -> Unreachable<Config> {
 }
 
 impl Client {
+    /// The peer as the membership has it now: it may have moved since this client was made.
+    fn peer(&self) -> Member {
+        self.gate
+            .member(self.target)
+            .unwrap_or_else(|| self.member.clone())
+    }
+
     async fn connect(&mut self, within: Duration) -> Result<Connection> {
         match self.connection.take() {
             Some(connection) => Ok(connection),
-            None => Connection::open(&self.member, within.max(CONNECT_WITHIN)).await,
+            None => Connection::open(&self.peer(), within.max(CONNECT_WITHIN)).await,
         }
     }
 
     /// Appends the address that every request begins with.
     fn put_address(&self, out: &mut Vec<u8>) {
-        let address = self.gate.address(self.target, self.member.directory_id);
+        let address = self.gate.address(self.target, self.peer().directory_id);
         frames::put_address(out, &address);
     }
 

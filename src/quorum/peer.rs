@@ -17,6 +17,7 @@ use super::frames::{self, Address, Hello, Part, SnapshotStep, Status};
 use super::gate::Gate;
 use super::log::Log;
 use super::machine::Machine;
+use super::members::Members;
 use super::snapshot::{Pair, Received};
 use super::types::{Config, SnapshotMeta, Vote};
 
@@ -28,6 +29,7 @@ struct Shared {
     raft: Raft<Config, Machine>,
     gate: Gate,
     log: Log,
+    members: Members,
     directory: PathBuf,
     /// The configured voters, as [`super::formation`] writes them.
     voters: String,
@@ -55,6 +57,7 @@ impl Peer {
         raft: Raft<Config, Machine>,
         gate: Gate,
         log: Log,
+        members: Members,
         directory: PathBuf,
         voters: String,
     ) -> Self {
@@ -63,6 +66,7 @@ impl Peer {
             raft,
             gate,
             log,
+            members,
             directory,
             voters,
             receiving,
@@ -134,6 +138,18 @@ impl Peer {
                     same_voters: voters == shared.voters,
                 };
                 Ok(self.fine(|out| frames::put_hello(out, hello)))
+            }
+            frames::MOVED => {
+                let member = input.member()?;
+                input.end()?;
+                let voter = member.voter(address.from.node);
+                match shared.members.update(voter).await {
+                    Ok(()) => Ok(self.fine(|_| {})),
+                    Err(refusal) => {
+                        tracing::debug!("node {} moved: {refusal}", address.from.node);
+                        Ok(self.refuse(Status::Refused, address))
+                    }
+                }
             }
             _ => bail!("an unknown request"),
         }

@@ -1,7 +1,7 @@
 //! From a proposal to its outcome: exactly one for each, whatever happens to it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use openraft::Raft;
 use openraft::error::ClientWriteError;
@@ -25,6 +25,7 @@ pub(super) struct Proposer {
     queue: mpsc::UnboundedSender<Ready>,
     pending: Pending,
     report: Report,
+    closed: AtomicBool,
 }
 
 /// Counts what is in flight and reports what becomes of it.
@@ -73,9 +74,15 @@ impl Proposer {
                 queue,
                 pending,
                 report,
+                closed: AtomicBool::new(false),
             },
             task,
         )
+    }
+
+    /// Nothing more is appended: the node stops.
+    pub(super) fn close(&self) {
+        self.closed.store(true, Ordering::Release);
     }
 
     /// Hands a proposal over. Never blocks.
@@ -89,7 +96,8 @@ impl Proposer {
             origin,
             after,
         } = proposal;
-        if self.report.in_flight.load(Ordering::Relaxed) >= PROPOSALS_IN_FLIGHT_MAX {
+        let full = self.report.in_flight.load(Ordering::Relaxed) >= PROPOSALS_IN_FLIGHT_MAX;
+        if full || self.closed.load(Ordering::Acquire) {
             return self.report.tell(ticket, Outcome::NotAppended);
         }
         // The pair of the check in `machine`: one record that cannot be read ends every broker.

@@ -1,7 +1,7 @@
 //! Several nodes over localhost: each has a runtime of its own, so that it can be killed.
 
 use std::net::TcpListener as StdListener;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures::StreamExt;
@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Runtime};
 use yakt::controller::{Outcome, Propose};
-use yakt::ids::{BrokerId, Epoch, Uuid};
+use yakt::ids::{BrokerId, Endpoint, Epoch, Uuid, Voter};
 use yakt::image::Image;
 use yakt::quorum::Quorum;
 use yakt::settings::Settings;
@@ -25,7 +25,7 @@ struct Cluster {
 
 struct Seat {
     settings: Settings,
-    _directory: TempDir,
+    directory: TempDir,
     running: Option<(Runtime, Node)>,
 }
 
@@ -61,7 +61,7 @@ impl Cluster {
             adjust(&mut settings);
             Seat {
                 settings,
-                _directory: directory,
+                directory,
                 running: None,
             }
         });
@@ -356,4 +356,110 @@ fn a_node_that_fell_behind_is_caught_up_by_a_snapshot() {
     cluster.kill(behind);
     cluster.start(behind);
     cluster.agree_on(615);
+}
+
+#[test]
+fn a_stop_hands_leadership_over_and_loses_nothing() {
+    let mut cluster = Cluster::start_all(3);
+    let (first, epoch, image) = cluster.leader_after(0);
+    let mut decider = Decider::new(epoch, image);
+    cluster.commit(first, &mut decider, &names("a", 50));
+    let begun = Instant::now();
+    cluster.stop(first);
+    let (second, epoch, image) = cluster.leader_after(epoch);
+    // Without a hand-over the others wait for at least the longest election timeout, one second.
+    assert!(
+        begun.elapsed() < Duration::from_millis(900),
+        "{:?}",
+        begun.elapsed()
+    );
+    assert_eq!(image.end_offset(), 50);
+    assert_ne!(second, first);
+    let mut decider = Decider::new(epoch, image);
+    cluster.commit(second, &mut decider, &names("b", 10));
+    cluster.start(first);
+    cluster.agree_on(60);
+}
+
+#[test]
+fn a_wiped_voter_is_let_back_in_under_its_new_identity() {
+    let mut cluster = Cluster::start_all(3);
+    let (leader, epoch, image) = cluster.leader_after(0);
+    let mut decider = Decider::new(epoch, image);
+    cluster.commit(leader, &mut decider, &names("a", 50));
+    let wiped = (leader + 1) % 3;
+    cluster.kill(wiped);
+    let new_id = Uuid::from_u128(0x2000);
+    {
+        let seat = &mut cluster.seats[wiped];
+        seat.directory = tempfile::tempdir().unwrap();
+        seat.settings.metadata_log_dir = seat.directory.path().to_owned();
+        seat.settings.directory_id = new_id;
+    }
+    cluster.start(wiped);
+    let voter = BrokerId(wiped as i32 + 1);
+    let (runtime, node) = cluster.node(leader);
+    let published = runtime.block_on(node.until(|now| {
+        let voters = now.quorum.voters.iter();
+        voters.len() == 3
+            && voters
+                .clone()
+                .any(|one| one.id == voter && one.directory_id == new_id)
+    }));
+    assert!(published.quorum.active, "the leader stays the leader");
+    cluster.commit(leader, &mut decider, &names("b", 10));
+    cluster.agree_on(60);
+}
+
+#[test]
+fn voters_are_added_and_removed_one_by_one() {
+    let mut cluster = Cluster::new(3);
+    let all = cluster.seats[0].settings.controller_quorum_voters.clone();
+    cluster.seats[0]
+        .settings
+        .controller_quorum_voters
+        .truncate(1);
+    // These two know no voters: they wait until they are called.
+    cluster.seats[1].settings.controller_quorum_voters.clear();
+    cluster.seats[2].settings.controller_quorum_voters.clear();
+    (0..3).for_each(|at| cluster.start(at));
+    let (leader, epoch, image) = cluster.leader_after(0);
+    assert_eq!(leader, 0);
+    let mut decider = Decider::new(epoch, image);
+    cluster.commit(0, &mut decider, &names("a", 50));
+    for at in 1..3 {
+        let (id, host, port) = all[at].clone();
+        let endpoint = Endpoint {
+            name: "CONTROLLER".to_owned(),
+            host,
+            port,
+        };
+        let directory_id = cluster.seats[at].settings.directory_id;
+        let voter = Voter {
+            id,
+            directory_id,
+            endpoints: vec![endpoint],
+        };
+        let (runtime, node) = cluster.node(0);
+        // What takes longer than Kafka waits is answered REQUEST_TIMED_OUT, and goes on.
+        let added = runtime.block_on(node.quorum.add_voter(voter.clone()));
+        assert!(
+            added.as_ref().map_or_else(|no| no.code() == 7, |()| true),
+            "{added:?}"
+        );
+        runtime.block_on(node.until(|now| now.quorum.voters.len() == at + 1));
+        let again = runtime.block_on(node.quorum.add_voter(voter)).unwrap_err();
+        assert_eq!(again.code(), 126);
+    }
+    cluster.commit(0, &mut decider, &names("b", 50));
+    cluster.agree_on(100);
+
+    let directory_id = cluster.seats[2].settings.directory_id;
+    let (runtime, node) = cluster.node(0);
+    let remove = |directory_id| node.quorum.remove_voter(BrokerId(3), directory_id);
+    let other = runtime.block_on(remove(Uuid::from_u128(5))).unwrap_err();
+    assert_eq!(other.code(), 127, "another directory id is another voter");
+    runtime.block_on(remove(directory_id)).unwrap();
+    runtime.block_on(node.until(|now| now.quorum.voters.len() == 2));
+    cluster.commit(0, &mut decider, &names("c", 10));
 }
