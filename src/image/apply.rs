@@ -63,11 +63,10 @@ impl Image {
         records: &[ControlRecord],
     ) -> Result<(), ApplyError> {
         self.expect_next(base_offset)?;
-        records.iter().for_each(|record| self.control(record));
-        self.advance(Stamp {
-            offset: base_offset + records.len() as i64 - 1,
-            time,
-        });
+        for (offset, record) in (base_offset..).zip(records) {
+            self.advance(Stamp { offset, time });
+            self.control(record);
+        }
         self.last_epoch = epoch;
         Ok(())
     }

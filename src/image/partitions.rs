@@ -162,6 +162,11 @@ impl Partitions {
         (row.leader != BrokerNumber::NONE).then(|| self.interner.broker(row.leader))
     }
 
+    /// The number of this broker in rows.
+    pub(super) fn number(&self, broker: BrokerId) -> Option<BrokerNumber> {
+        self.interner.find(broker)
+    }
+
     /// How many there are; how many of them without a leader; how many not led by their first
     /// replica.
     pub(super) fn counts(&self) -> (u32, u32, u32) {
@@ -182,7 +187,7 @@ impl Partitions {
     ) -> impl Iterator<Item = u32> + use<'_> {
         let indexed = self.indexed(broker);
         // Brokers beyond the last number are rare enough to be looked for one by one.
-        let is_numbered = self.interner.find(broker).is_some();
+        let is_numbered = self.number(broker).is_some();
         let unnumbered = (!is_numbered).then(|| self.wide.range(from..));
         let named =
             move |(_, it): &(&u32, &Arc<Partition>)| it.borrow().members().contains(&broker);
@@ -192,7 +197,7 @@ impl Partitions {
     }
 
     fn indexed(&self, broker: BrokerId) -> Option<&OnBroker> {
-        self.by_broker.get(self.interner.find(broker)?)
+        self.by_broker.get(self.number(broker)?)
     }
 }
 
@@ -237,14 +242,14 @@ impl Partitions {
             after.set_recovering(recovering(record.leader_recovery_state)?);
         }
         if record.leader != NO_LEADER_CHANGE {
-            let number = leader(BrokerId(record.leader)).map(|id| self.interner.find(id));
+            let number = leader(BrokerId(record.leader)).map(|id| self.number(id));
             let Some(number) = number.unwrap_or(Some(BrokerNumber::NONE)) else {
                 return Ok(None);
             };
             after.leader = number;
             after.leader_epoch += 1;
         }
-        let position = |id| before.position(self.interner.find(id)?);
+        let position = |id| before.position(self.number(id)?);
         for (list, place) in [
             (&record.isr, &mut after.isr),
             (&record.eligible_leader_replicas, &mut after.elr),

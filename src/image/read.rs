@@ -120,8 +120,7 @@ impl Image {
         broker: BrokerId,
         from: Cursor,
     ) -> impl Iterator<Item = PartitionView<'_>> + use<'_> {
-        self.naming(broker, from)
-            .filter(move |it| it.replicas().contains(&broker))
+        self.naming(broker, from).filter(move |it| it.is_on(broker))
     }
     /// The partitions that this broker leads, from a cursor on.
     pub fn led_by(
@@ -139,7 +138,7 @@ impl Image {
         from: Cursor,
     ) -> impl Iterator<Item = PartitionView<'_>> + use<'_> {
         self.naming(broker, from)
-            .filter(move |it| it.isr().contains(&broker))
+            .filter(move |it| it.is_in_sync(broker))
     }
     /// The partitions that this broker holds a replica of and nobody leads, from a cursor on.
     pub fn leaderless_on(

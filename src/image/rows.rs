@@ -195,6 +195,10 @@ impl Positions {
             .map(move |at| (self.0 >> (4 * at) & 0xf) as u8)
             .take_while(|it| *it != 0xf)
     }
+
+    pub(super) fn contains(self, position: u8) -> bool {
+        self.iter().any(|it| it == position)
+    }
 }
 
 /// One topic in 32 bytes.
