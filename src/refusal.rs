@@ -342,3 +342,64 @@ pub fn partition_exists(topic: &str, index: PartitionIndex) -> Refusal {
         format!("Topic {topic} has a partition {index} already."),
     )
 }
+
+/// A raft request at a node that does not lead. Unlike [`not_controller`] it is the answer of the
+/// metadata partition itself.
+pub fn not_leader(leader: Option<BrokerId>) -> Refusal {
+    let text = match leader {
+        Some(BrokerId(id)) => format!("The leader of the quorum is node {id}."),
+        None => "The quorum has no leader that is known here.".to_owned(),
+    };
+    Refusal::new(ResponseError::NotLeaderOrFollower, text)
+}
+
+/// A raft request from an epoch that is over.
+pub fn fenced_leader_epoch(asked: i32, epoch: i32) -> Refusal {
+    Refusal::new(
+        ResponseError::FencedLeaderEpoch,
+        format!("Epoch {asked} is over; the quorum is in epoch {epoch}."),
+    )
+}
+
+/// A raft request from an epoch that has not come yet, as far as this node knows.
+pub fn unknown_leader_epoch(asked: i32, epoch: i32) -> Refusal {
+    Refusal::new(
+        ResponseError::UnknownLeaderEpoch,
+        format!("Epoch {asked} is not known here; the quorum is in epoch {epoch}."),
+    )
+}
+
+/// AddRaftVoter of an id that votes already, in whichever directory.
+pub fn duplicate_voter(id: BrokerId) -> Refusal {
+    Refusal::new(
+        ResponseError::DuplicateVoter,
+        format!("Node {} is a voter already.", id.0),
+    )
+}
+
+/// A change or removal of a voter that is not in the voter set, or is the last one.
+pub fn voter_not_found(id: BrokerId) -> Refusal {
+    Refusal::new(
+        ResponseError::VoterNotFound,
+        format!(
+            "Node {} with that directory is not a voter that could go or change.",
+            id.0
+        ),
+    )
+}
+
+/// A voter that cannot be one.
+pub fn invalid_voter(why: &str) -> Refusal {
+    Refusal::new(
+        ResponseError::InvalidRequest,
+        format!("The voter cannot be taken: {why}."),
+    )
+}
+
+/// The last change of the voter set is not committed yet. Nothing was written.
+pub fn voters_not_ready() -> Refusal {
+    Refusal::new(
+        ResponseError::RequestTimedOut,
+        "The voter set is being changed or not known yet; try again.",
+    )
+}

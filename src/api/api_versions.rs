@@ -65,13 +65,18 @@ fn advertised(row: &Row) -> ApiVersion {
 /// least, as in `FinalizedFeatures.fromKRaftVersion`.
 fn finalized(image: &Image) -> Vec<FinalizedFeatureKey> {
     let features = image.features();
-    let levels = features.iter().map(|(name, level, _)| (name.to_owned(), level));
+    let levels = features
+        .iter()
+        .map(|(name, level, _)| (name.to_owned(), level));
     let kraft = (KRAFT_VERSION.to_owned(), features.kraft_version());
     let first = match features.metadata_version() {
         Some(_) => None,
         None => Some((METADATA_VERSION.to_owned(), METADATA_VERSION_MIN)),
     };
-    let all = levels.chain([kraft]).chain(first).filter(|(_, level)| *level > 0);
+    let all = levels
+        .chain([kraft])
+        .chain(first)
+        .filter(|(_, level)| *level > 0);
     all.map(|(name, level)| {
         FinalizedFeatureKey::default()
             .with_name(StrBytes::from_string(name))
@@ -105,7 +110,9 @@ mod tests {
     fn supported(response: &ApiVersionsResponse) -> Vec<(&str, i16, i16)> {
         let row = |it: &SupportedFeatureKey| (it.min_version, it.max_version);
         let features = response.supported_features.iter();
-        features.map(|it| (it.name.as_str(), row(it).0, row(it).1)).collect()
+        features
+            .map(|it| (it.name.as_str(), row(it).0, row(it).1))
+            .collect()
     }
 
     #[test]
@@ -122,7 +129,10 @@ mod tests {
 
     #[test]
     fn old_clients_see_no_feature_that_may_be_off() {
-        assert_eq!(supported(&answer(&request("a", "1"), 3)), [(METADATA_VERSION, 7, 30)]);
+        assert_eq!(
+            supported(&answer(&request("a", "1"), 3)),
+            [(METADATA_VERSION, 7, 30)]
+        );
         let now = answer(&request("a", "1"), 4);
         assert_eq!(supported(&now).len(), 7);
         assert!(supported(&now).contains(&("transaction.version", 0, 2)));
@@ -139,15 +149,31 @@ mod tests {
         let fresh = answer(&request("a", "1"), 4);
         assert_eq!(levels(&fresh), (-1, vec![(METADATA_VERSION.to_owned(), 7)]));
         let mut world = World::default();
-        for (offset, (name, feature_level)) in
-            [(METADATA_VERSION, 30), ("group.version", 1)].into_iter().enumerate()
+        for (offset, (name, feature_level)) in [(METADATA_VERSION, 30), ("group.version", 1)]
+            .into_iter()
+            .enumerate()
         {
-            let record = FeatureLevelRecord { name: name.to_owned(), feature_level };
-            let stamp = Stamp { offset: offset as i64, time: 0 };
-            world.image.apply(&Record::FeatureLevel(record), stamp).unwrap();
+            let record = FeatureLevelRecord {
+                name: name.to_owned(),
+                feature_level,
+            };
+            let stamp = Stamp {
+                offset: offset as i64,
+                time: 0,
+            };
+            world
+                .image
+                .apply(&Record::FeatureLevel(record), stamp)
+                .unwrap();
         }
         let (_, rows) = levels(&world.answer(&request("a", "1"), 4));
-        assert_eq!(rows, [("group.version".to_owned(), 1), (METADATA_VERSION.to_owned(), 30)]);
+        assert_eq!(
+            rows,
+            [
+                ("group.version".to_owned(), 1),
+                (METADATA_VERSION.to_owned(), 30)
+            ]
+        );
     }
 
     #[test]
@@ -158,7 +184,11 @@ mod tests {
         assert_eq!(code("apache-kafka-java", "4.3.1", 3), 0);
         assert_eq!(code("k", "1", 4), 0);
         for (name, version) in [("", "1"), ("k", ""), ("-k", "1"), ("k.", "1"), ("k k", "1")] {
-            assert_eq!(code(name, version, 4), ResponseError::InvalidRequest.code(), "{name}");
+            assert_eq!(
+                code(name, version, 4),
+                ResponseError::InvalidRequest.code(),
+                "{name}"
+            );
             assert_eq!(answer(&ApiVersionsRequest::default(), 2).error_code, 0);
         }
     }
@@ -167,7 +197,10 @@ mod tests {
     fn a_version_to_come_is_told_which_there_are() {
         let response = unsupported_api_versions();
         assert_eq!(response.error_code, 35);
-        let own = ApiVersion::default().with_api_key(18).with_min_version(0).with_max_version(4);
+        let own = ApiVersion::default()
+            .with_api_key(18)
+            .with_min_version(0)
+            .with_max_version(4);
         assert_eq!(response.api_keys, [own]);
     }
 }

@@ -38,7 +38,11 @@ mod tests {
         for version in 0..=2 {
             let response = answer(&SaslAuthenticateRequest::default(), version);
             assert_eq!(response.error_code, 34);
-            assert!(response.error_message.is_some_and(|text| text.contains("successful")));
+            assert!(
+                response
+                    .error_message
+                    .is_some_and(|text| text.contains("successful"))
+            );
         }
     }
 }

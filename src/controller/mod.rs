@@ -6,6 +6,7 @@ pub mod handle;
 mod plans;
 pub mod task;
 mod timetable;
+pub mod voters;
 
 use std::future::Future;
 use std::pin::Pin;

@@ -18,7 +18,7 @@ use super::observers::{Ahead, Observers};
 use super::snapshots::Snapshot;
 use super::tail::{self, Tail};
 use crate::clock::{Clock, Ticks};
-use crate::ids::Offset;
+use crate::ids::{Epoch, Offset, ReplicaState};
 
 /// Serves the metadata log to observers. Clone is cheap; clones share what they know of them.
 #[derive(Clone)]
@@ -51,6 +51,11 @@ impl Feed {
     /// Who reads the log from this node.
     pub fn observers(&self) -> &Arc<Observers> {
         &self.observers
+    }
+
+    /// The observers that fetched from this node in this epoch lately, with their positions.
+    pub fn observer_rows(&self, epoch: Epoch) -> Vec<ReplicaState> {
+        self.observers.rows(epoch, self.clock.ticks())
     }
 
     /// Answers a Fetch, in its own time; `None` closes the connection. Dropping the future is

@@ -1,18 +1,132 @@
 //! Where rooms that do not know each other are joined: the wire's traits over feed and quorum.
 
-use bytes::Bytes;
+use std::sync::Arc;
 
-use crate::controller::Slow;
+use bytes::Bytes;
+use kafka_protocol::messages::{
+    AddRaftVoterRequest, ApiKey, DescribeQuorumRequest, FetchRequest, FetchSnapshotRequest,
+    RemoveRaftVoterRequest, UpdateRaftVoterRequest,
+};
+use tokio::sync::watch;
+
+use crate::api::{Answer, Read, decode};
+use crate::controller::voters::Voters;
+use crate::controller::{Propose, Slow};
+use crate::feed::Published;
+use crate::feed::serve::Feed;
+use crate::ids::QuorumView;
 use crate::quorum::Quorum;
+use crate::rules::View;
+use crate::settings::Settings;
 use crate::wire::doors::{Call, Forward, PeerCall, PeerDoor, Serve, Served};
 
-/// A door to a room that is not there: whoever knocks is sent away.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Walled;
+/// The metadata log, for observers.
+pub(super) struct Log(pub(super) Feed);
 
-impl Serve for Walled {
-    fn serve(&self, _: Call) -> Slow<Served> {
-        Box::pin(async { Served::Close })
+impl Serve for Log {
+    fn serve(&self, call: Call) -> Slow<Served> {
+        let feed = self.0.clone();
+        Box::pin(async move { read_log(&feed, call).await.unwrap_or(Served::Close) })
+    }
+}
+
+async fn read_log(feed: &Feed, call: Call) -> Option<Served> {
+    let Call {
+        api,
+        version,
+        body,
+        caller,
+    } = call;
+    let listener = &caller.listener;
+    Some(match api {
+        ApiKey::Fetch => {
+            let request: FetchRequest = decode(body, version).ok()?;
+            answer(feed.fetch(&request, version, listener).await?)
+        }
+        ApiKey::FetchSnapshot => {
+            let request: FetchSnapshotRequest = decode(body, version).ok()?;
+            answer(feed.fetch_snapshot(&request, version, listener).await?)
+        }
+        _ => return None,
+    })
+}
+
+/// Raft's own state and membership.
+#[derive(Clone)]
+pub(super) struct Members {
+    pub(super) quorum: Quorum,
+    pub(super) feed: Feed,
+    pub(super) published: watch::Receiver<Arc<Published>>,
+    pub(super) settings: Arc<Settings>,
+}
+
+impl Serve for Members {
+    fn serve(&self, call: Call) -> Slow<Served> {
+        let members = self.clone();
+        Box::pin(async move { members.answer(call).await.unwrap_or(Served::Close) })
+    }
+}
+
+impl Members {
+    async fn answer(&self, call: Call) -> Option<Served> {
+        let published = Arc::clone(&self.published.borrow());
+        let leads = published
+            .quorum
+            .leader
+            .is_some_and(|leader| leader == published.quorum.node_id);
+        let propose: &dyn Propose = &self.quorum;
+        let voters = Voters {
+            published: &published,
+            settings: &self.settings,
+            propose,
+        };
+        let (body, version) = (call.body.clone(), call.version);
+        let answer: Box<dyn Answer> = match call.api {
+            ApiKey::DescribeQuorum => {
+                let request: DescribeQuorumRequest = decode(body, version).ok()?;
+                Box::new(self.describe(&request, &published, &call))
+            }
+            ApiKey::AddRaftVoter => {
+                let request: AddRaftVoterRequest = decode(body, version).ok()?;
+                Box::new(voters.add(&request).await)
+            }
+            ApiKey::RemoveRaftVoter => {
+                let request: RemoveRaftVoterRequest = decode(body, version).ok()?;
+                Box::new(voters.remove(&request).await)
+            }
+            ApiKey::UpdateRaftVoter => {
+                let request: UpdateRaftVoterRequest = decode(body, version).ok()?;
+                Box::new(voters.update(&request).await)
+            }
+            _ => return None,
+        };
+        Some(if leads {
+            Served::Answer(answer)
+        } else {
+            Served::NotLeader(answer)
+        })
+    }
+
+    /// Voters' positions come from raft, observers' from who fetches here.
+    fn describe(
+        &self,
+        request: &DescribeQuorumRequest,
+        published: &Published,
+        call: &Call,
+    ) -> <DescribeQuorumRequest as kafka_protocol::protocol::Request>::Response {
+        let mut replicas = published.quorum.replicas.as_ref().clone();
+        replicas.extend(self.feed.observer_rows(published.quorum.epoch));
+        let quorum = QuorumView {
+            replicas: Arc::new(replicas),
+            ..published.quorum.clone()
+        };
+        request.answer(&View {
+            image: &published.image,
+            quorum: &quorum,
+            caller: &call.caller,
+            settings: &self.settings,
+            version: call.version,
+        })
     }
 }
 
@@ -29,4 +143,8 @@ impl PeerDoor for Peers {
     fn answer(&self, call: PeerCall) -> Slow<Option<Bytes>> {
         self.0.answer_peer(call.key, call.version, call.body)
     }
+}
+
+fn answer(response: impl Answer) -> Served {
+    Served::Answer(Box::new(response))
 }

@@ -17,12 +17,13 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::clock::{Clock, Dice, SystemClock};
 use crate::controller::core::Core;
 use crate::controller::task::Controller;
+use crate::feed::serve::Feed;
 use crate::format::Opened;
 use crate::metrics::Metrics;
 use crate::quorum::Quorum;
 use crate::settings::Settings;
 use crate::wire::{self, Doors, Wire};
-use joints::{Peers, Walled};
+use joints::{Log, Members, Peers};
 
 /// A node that is up, as the start tells about it.
 #[derive(Clone, Copy, Debug)]
@@ -71,18 +72,34 @@ impl Node {
         let settings = Arc::new(settings);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let metrics = Arc::new(Metrics::default());
-        let (quorum, events, published) =
-            Quorum::start(Arc::clone(&settings), Arc::clone(&clock), opened.voters.clone()).await?;
+        let (quorum, events, published) = Quorum::start(
+            Arc::clone(&settings),
+            Arc::clone(&clock),
+            opened.voters.clone(),
+        )
+        .await?;
         let seeds = opened.records.clone();
         let core = Core::new(Arc::clone(&settings), seeds, Dice::from_entropy());
         let (controller, handle) =
             Controller::new(core, Arc::clone(&clock), Arc::new(quorum.clone()), events);
         tokio::spawn(controller.run());
+        let feed = Feed::new(
+            published.clone(),
+            Arc::clone(&clock),
+            &settings.cluster_id,
+            settings.controller_quorum_fetch_timeout_ms,
+        );
+        let members = Members {
+            quorum: quorum.clone(),
+            feed: feed.clone(),
+            published: published.clone(),
+            settings: Arc::clone(&settings),
+        };
         let doors = Doors {
             published,
             writes: Arc::new(handle),
-            feed: Arc::new(Walled),
-            quorum: Arc::new(Walled),
+            feed: Arc::new(Log(feed)),
+            quorum: Arc::new(members),
             forward: Arc::new(Peers(quorum.clone())),
             peers: Arc::new(Peers(quorum.clone())),
             settings: Arc::clone(&settings),

@@ -335,12 +335,6 @@ impl Dispatcher {
     /// Sends a request on its way. `elsewhere`: another node leads, and may be asked.
     fn stage(&self, row: &Row, call: Call, elsewhere: bool) -> Result<Stage, Closed> {
         Ok(match row.kind {
-            Kind::Read(read) if elsewhere && call.api == ApiKey::DescribeQuorum => {
-                // Only the leader knows; clients that were sent here by name do not look for it.
-                let here = self.doors.clone();
-                let otherwise = move |call| read_now(&here, read, call);
-                Stage::Slow(forward::question(&self.doors, call, otherwise), true)
-            }
             Kind::Read(read) => Stage::Read(read, call),
             Kind::Write(write) => self.write(write, call, elsewhere)?,
             Kind::Feed => Stage::Serve(Arc::clone(&self.doors.feed), call),
@@ -449,15 +443,8 @@ fn read_now(doors: &Doors, read: ReadRow, call: Call) -> Outcome {
         settings: &doors.settings,
         version: call.version,
     };
-    let leads = view
-        .quorum
-        .leader
-        .is_some_and(|leader| leader.0 == view.quorum.node_id);
     let answered = catch_unwind(AssertUnwindSafe(|| match read(call.body, call.version) {
         Ok(request) if !request.expects_answer() => Outcome::Close(Closed::NoAnswerWanted),
-        Ok(request) if call.api == ApiKey::DescribeQuorum && !leads => {
-            Outcome::NotLeader(request.answer(&view))
-        }
         Ok(request) => Outcome::Answer(request.answer(&view)),
         Err(_) => Outcome::Close(Closed::Malformed),
     }));
