@@ -103,6 +103,8 @@ start_yakt() {
 
 start_kafka() {
   HTTP=""
+  # For the case dump-log, which reads a snapshot.
+  echo "metadata.log.max.record.bytes.between.snapshots=200" >>"$CONFIG"
   $java kafka.tools.StorageTool format -t "$CLUSTER_ID" -c "$CONFIG" --standalone >"$RUN/format.log"
   spawn controller $java -Xmx256m kafka.Kafka "$CONFIG"
   controller_process=$spawned

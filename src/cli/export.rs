@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use anyhow::Context;
 use clap::Args;
 
 use super::{load, say};
@@ -38,7 +39,11 @@ pub(super) fn export(args: &ExportArgs) -> anyhow::Result<()> {
     } else {
         node::Export::Snapshot
     };
-    for file in node::export(&settings, kind, &args.output)? {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
+    let runtime = runtime.context("cannot start the worker threads")?;
+    for file in runtime.block_on(node::export(&settings, kind, &args.output))? {
         say(&file.display().to_string())?;
     }
     Ok(())

@@ -5,10 +5,10 @@
 //! failed write, a log that does not apply) ends the process at once with its sentence: going on
 //! could break a promise.
 
+mod export;
 mod joints;
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -23,6 +23,7 @@ use crate::metrics::Metrics;
 use crate::quorum::Quorum;
 use crate::settings::Settings;
 use crate::wire::{self, Doors, Wire};
+pub use export::{Export, export};
 use joints::{Log, Members, Peers};
 
 /// A node that is up, as the start tells about it.
@@ -120,19 +121,4 @@ impl Node {
         self.wire.stop().await;
         stopped
     }
-}
-
-/// Which of Kafka's files to write.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Export {
-    /// The metadata log.
-    Log,
-    /// The newest snapshot.
-    Snapshot,
-}
-
-/// Writes Kafka's files from the store of a stopped node into `output` and gives back their paths.
-pub fn export(settings: &Settings, what: Export, output: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    let _ = (settings, what, output);
-    anyhow::bail!("the store is not assembled yet")
 }

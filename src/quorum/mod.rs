@@ -16,6 +16,7 @@
 //! | [`snapshot`] [`checkpoint`] | the image as a pair of files |
 //! | [`leadership`] [`publisher`] | who leads, and what the outside sees |
 //! | [`network`] | peers |
+//! | [`stopped`] | the same store while no node runs on it |
 
 mod checkpoint;
 mod codec;
@@ -43,6 +44,7 @@ mod pulse;
 mod quorum_state;
 mod role;
 mod snapshot;
+mod stopped;
 mod store;
 mod types;
 mod upkeep;
@@ -83,6 +85,7 @@ use pending::Pending;
 use proposer::Proposer;
 use publisher::Publisher;
 use snapshot::Snapshots;
+pub use stopped::Stopped;
 use store::Store;
 use types::{Config, Member, epoch_of, raft_id};
 use upkeep::Upkeep;
