@@ -20,8 +20,9 @@ use kafka_protocol::messages::{BrokerId, MetadataRequest, MetadataResponse, Topi
 use kafka_protocol::protocol::StrBytes;
 
 use crate::api::{Read, authorized};
-use crate::ids::{NO_BROKER, Uuid, directory};
-use crate::image::{Broker, PartitionView, TopicView};
+use crate::ids::{NO_BROKER, Uuid};
+use crate::image::{PartitionView, TopicView};
+use crate::rules::electorate::is_online;
 use crate::rules::nodes::{self, Node, Reach};
 use crate::rules::{View, names};
 
@@ -205,15 +206,6 @@ pub(super) fn offline_replicas(
         }
     }
     offline
-}
-
-/// Whether a replica in this directory can be read (`DirectoryId.isOnline`, 4.3.1).
-fn is_online(broker: &Broker, id: Uuid) -> bool {
-    match id {
-        directory::LOST => false,
-        directory::MIGRATING | directory::UNASSIGNED => true,
-        _ => broker.log_dirs.is_empty() || broker.log_dirs.contains(&id),
-    }
 }
 
 #[cfg(test)]

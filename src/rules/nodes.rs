@@ -101,12 +101,6 @@ pub fn controller_node(view: &View<'_>) -> Option<Node> {
     })
 }
 
-/// Whether an answer can name the active controller. Metadata waits a moment for that at the door,
-/// since clients that are told of no controller wait far longer before they ask again.
-pub fn controller_is_known(view: &View<'_>) -> bool {
-    controller_node(view).is_some()
-}
-
 /// How this node is reached: by what it advertises, or by where the caller reached it.
 pub fn own_address(view: &View<'_>) -> Option<(String, u16)> {
     let advertised = best(&view.settings.advertised_listeners, &view.caller.listener);
