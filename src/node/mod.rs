@@ -7,6 +7,7 @@
 
 mod export;
 mod joints;
+mod web;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -19,12 +20,14 @@ use crate::controller::core::Core;
 use crate::controller::task::Controller;
 use crate::feed::serve::Feed;
 use crate::format::Opened;
+use crate::http::{self, Http};
 use crate::metrics::Metrics;
 use crate::quorum::Quorum;
 use crate::settings::Settings;
 use crate::wire::{self, Doors, Wire};
 pub use export::{Export, export};
 use joints::{Log, Members, Peers};
+use web::PeersAndWeb;
 
 /// A node that is up, as the start tells about it.
 #[derive(Clone, Copy, Debug)]
@@ -49,7 +52,7 @@ pub async fn run(
     is_up(&Up {
         settings: &node.settings,
         kafka: node.wire.addresses(),
-        http: &[],
+        http: node.web.addresses(),
     })?;
     tokio::select! {
         sentence = node.quorum.fault().raised() => anyhow::bail!("{sentence}"),
@@ -64,6 +67,7 @@ struct Node {
     settings: Arc<Settings>,
     quorum: Quorum,
     wire: Wire,
+    web: Http,
     /// Keeps other processes out of the data directory.
     _opened: Opened,
 }
@@ -96,28 +100,43 @@ impl Node {
             published: published.clone(),
             settings: Arc::clone(&settings),
         };
+        let web = http::Doors {
+            published: published.clone(),
+            writes: handle.clone(),
+            leader: Arc::new(quorum.clone()),
+            snapshots: Arc::new(quorum.clone()),
+            settings: Arc::clone(&settings),
+            clock: Arc::clone(&clock),
+            metrics: Arc::clone(&metrics),
+        };
         let doors = Doors {
             published,
             writes: Arc::new(handle),
             feed: Arc::new(Log(feed)),
             quorum: Arc::new(members),
             forward: Arc::new(Peers(quorum.clone())),
-            peers: Arc::new(Peers(quorum.clone())),
+            peers: Arc::new(PeersAndWeb {
+                peers: Peers(quorum.clone()),
+                web: web.clone(),
+            }),
             settings: Arc::clone(&settings),
             clock,
             metrics,
         };
         let wire = wire::start(&settings.listeners, doors).await?;
+        let web = http::start(web).await?;
         Ok(Self {
             settings,
             quorum,
             wire,
+            web,
             _opened: opened,
         })
     }
 
     async fn stop(self) -> anyhow::Result<()> {
         let stopped = self.quorum.stop().await;
+        self.web.stop().await;
         self.wire.stop().await;
         stopped
     }
