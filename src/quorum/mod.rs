@@ -51,6 +51,8 @@ mod upkeep;
 mod writer;
 
 #[cfg(test)]
+mod damage_test;
+#[cfg(test)]
 mod suite_test;
 
 use std::collections::BTreeMap;
@@ -276,7 +278,9 @@ impl Quorum {
     /// The same under [`HTTP_KEY`], for writes that came in by HTTP. `None`: no other node leads.
     pub fn forward_http(&self, body: Bytes) -> Option<Slow<Result<Bytes>>> {
         let now = self.0.publisher.current();
-        now.quorum.leader.filter(|leader| leader.0 != now.quorum.node_id)?;
+        now.quorum
+            .leader
+            .filter(|leader| leader.0 != now.quorum.node_id)?;
         Some(Box::pin(self.0.forwarder.send(HTTP_KEY, body)))
     }
 
