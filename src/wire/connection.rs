@@ -27,9 +27,11 @@ use crate::metrics::Closed;
 use crate::rules::Caller;
 
 use super::budget::Share;
-use super::dispatch::{Dispatcher, Outcome, Turn};
+use super::dispatch::Dispatcher;
+use super::doors::Doors;
 use super::frame::Inbox;
 use super::registry::{Seat, Verdict};
+use super::turn::Turn;
 
 /// Most requests of one connection that are under way at once.
 pub const IN_FLIGHT_MAX: usize = 64;
@@ -192,10 +194,8 @@ impl Connection {
             let Some(turn) = self.turns.pop_front() else {
                 break;
             };
-            let finished = match outcome {
-                Outcome::Close(why) => Err(why),
-                outcome => self.dispatcher.finish(turn, outcome, &mut self.out),
-            };
+            let Doors { metrics, clock, .. } = &self.dispatcher.doors;
+            let finished = turn.finish(&outcome, metrics, clock.ticks(), &mut self.out);
             if let Err(why) = finished {
                 self.turns.clear();
                 self.ending = Some(why);

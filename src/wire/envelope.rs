@@ -12,11 +12,12 @@ use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::{ApiKey, DefaultPrincipalData, EnvelopeRequest, EnvelopeResponse};
 use kafka_protocol::protocol::{Decodable, Encodable};
 
+use crate::metrics::Closed;
 use crate::rules::Caller;
 
-use super::dispatch::{Outcome, put_body};
 use super::doors::Call;
 use super::frame::{Head, ReplyTo};
+use super::turn::Outcome;
 
 /// The inner request cannot be read: unknown API, version or body.
 pub const UNSUPPORTED: ResponseError = ResponseError::UnsupportedVersion;
@@ -137,17 +138,21 @@ pub fn put(
     version: i16,
     out: &mut BytesMut,
 ) -> anyhow::Result<()> {
-    let elsewhere = match outcome {
-        Outcome::Refused(refusal, _) => refusal.code == ResponseError::NotController,
-        Outcome::NotLeader(_) => true,
-        _ => false,
+    let refusal = match outcome {
+        Outcome::Refused(refusal, _) if refusal.code == ResponseError::NotController => {
+            Some(ResponseError::NotController)
+        }
+        Outcome::NotLeader(_) => Some(ResponseError::NotController),
+        Outcome::Close(Closed::Malformed) => Some(UNSUPPORTED),
+        Outcome::Close(Closed::Failed) => Some(ResponseError::UnknownServerError),
+        _ => None,
     };
-    if elsewhere {
-        return refused(ResponseError::NotController).encode(out, 0);
+    if let Some(code) = refusal {
+        return refused(code).encode(out, 0);
     }
     let mut response = BytesMut::new();
     inner.put(&mut response);
-    put_body(outcome, version, &mut response)?;
+    outcome.put(version, &mut response)?;
     EnvelopeResponse::default()
         .with_response_data(Some(response.freeze()))
         .encode(out, 0)

@@ -26,9 +26,9 @@ use crate::metrics::Closed;
 use crate::refusal;
 use crate::rules::Caller;
 
-use super::dispatch::Outcome;
 use super::doors::{Call, Doors};
 use super::frame::PEER_KEY_MIN;
+use super::turn::Outcome;
 
 /// The private API that forwards; raft's own are below it.
 pub const FORWARD_KEY: i16 = PEER_KEY_MIN + 100;
@@ -57,24 +57,9 @@ pub fn write(doors: &Doors, call: Call, write: Box<dyn AnyWrite>) -> Slow<Outcom
     })
 }
 
-/// Forwards a question that only the leader can answer; where it does not, `otherwise` does.
-pub fn question(
-    doors: &Doors,
-    call: Call,
-    otherwise: impl FnOnce(Call) -> Outcome + Send + 'static,
-) -> Slow<Outcome> {
-    let answer = doors.forward.send(put(&call, &doors.settings.cluster_id));
-    Box::pin(async move {
-        match answer.await.and_then(take_answer) {
-            Ok((_, body)) => Outcome::Body(body),
-            Err(_) => otherwise(call),
-        }
-    })
-}
-
-/// Forwards a change of the quorum; where the leader does not answer, this node says what it says to
-/// such requests.
-pub fn change(doors: &Doors, call: Call) -> Slow<Outcome> {
+/// Forwards what only raft's leader can answer or do; where it does not answer, this node says what
+/// it says to such requests.
+pub fn quorum(doors: &Doors, call: Call) -> Slow<Outcome> {
     let answer = doors.forward.send(put(&call, &doors.settings.cluster_id));
     let here = Arc::clone(&doors.quorum);
     Box::pin(async move {

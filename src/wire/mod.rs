@@ -9,7 +9,8 @@
 //! | [`connection`] | bytes to frames, frames to turns, answers in order to bytes |
 //! | [`frame`] | length prefix, request and response headers |
 //! | [`shapes`] | whether a body is what it claims, before anything is decoded |
-//! | [`dispatch`] | the row of the API, the room that serves it, the moment it is asked |
+//! | [`dispatch`] | the row of the API, the room that serves it |
+//! | [`turn`] | a request under way: what it waits for, and its answer's form |
 //! | [`envelope`] [`forward`] | requests inside requests: from brokers, from followers |
 //! | [`doors`] | the other rooms, as traits |
 //! | [`observers`] | the way to the feed |
@@ -30,6 +31,7 @@ pub mod listener;
 pub mod observers;
 pub mod registry;
 pub mod shapes;
+pub mod turn;
 
 use crate::ids::Endpoint;
 

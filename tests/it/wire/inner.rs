@@ -135,6 +135,13 @@ async fn envelopes_that_cannot_be_opened_say_why() {
             35,
         ),
         (
+            "no UTF-8",
+            inner(ApiKey::DeleteTopics, 5, &[2, 2, 0xff, 0, 0, 0, 9, 0]),
+            Some(ALICE),
+            V4,
+            35,
+        ),
+        (
             "bytes left over",
             inner(ApiKey::UnregisterBroker, 0, &[0; 6]),
             Some(ALICE),

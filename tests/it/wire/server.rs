@@ -6,7 +6,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use kafka_protocol::messages::{ApiKey, FetchResponse, FetchSnapshotResponse};
+use kafka_protocol::messages::{
+    AddRaftVoterResponse, ApiKey, DescribeQuorumResponse, FetchResponse, FetchSnapshotResponse,
+    RemoveRaftVoterResponse, UpdateRaftVoterResponse,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::{oneshot, watch};
@@ -239,6 +242,7 @@ impl Writes for Fakes {
 impl Serve for Fakes {
     fn serve(&self, call: Call) -> Slow<Served> {
         let mut news = self.news.subscribe();
+        let leads = self.published.borrow().quorum.active;
         Box::pin(async move {
             let answer: Box<dyn Answer> = match call.api {
                 ApiKey::Fetch => {
@@ -246,6 +250,13 @@ impl Serve for Fakes {
                     Box::new(FetchResponse::default())
                 }
                 ApiKey::FetchSnapshot => Box::new(FetchSnapshotResponse::default()),
+                ApiKey::DescribeQuorum if !leads => {
+                    return Served::NotLeader(Box::new(DescribeQuorumResponse::default()));
+                }
+                ApiKey::DescribeQuorum => Box::new(DescribeQuorumResponse::default()),
+                ApiKey::AddRaftVoter => Box::new(AddRaftVoterResponse::default()),
+                ApiKey::RemoveRaftVoter => Box::new(RemoveRaftVoterResponse::default()),
+                ApiKey::UpdateRaftVoter => Box::new(UpdateRaftVoterResponse::default()),
                 _ => return Served::Close,
             };
             Served::Answer(answer)
