@@ -114,7 +114,7 @@ impl Members {
         published: &Published,
         call: &Call,
     ) -> <DescribeQuorumRequest as kafka_protocol::protocol::Request>::Response {
-        let mut replicas = published.quorum.replicas.as_ref().clone();
+        let mut replicas = self.quorum.replicas();
         replicas.extend(self.feed.observer_rows(published.quorum.epoch));
         let quorum = QuorumView {
             replicas: Arc::new(replicas),

@@ -24,6 +24,9 @@ const FRESH_HEARTBEATS: u32 = 4;
 /// Hands leadership to a voter that is ready, waiting for one if need be. Whether it is handed
 /// over; `false` also where this node does not lead, or no voter is ready in time.
 pub(super) async fn hand_over(raft: &Raft<Config, Machine>, heartbeat: Duration) -> bool {
+    if raft.voter_ids().count() < 2 {
+        return false;
+    }
     let ready = tokio::time::timeout(READY_WITHIN, async {
         loop {
             if !raft.is_leader() {

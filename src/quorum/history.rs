@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use fjall::Keyspace;
+use imbl::Vector;
 
 use super::codec;
 use super::index::{Index, Spot};
@@ -29,12 +30,17 @@ struct Shared {
     known: Mutex<Known>,
 }
 
+/// Of so many runs of entries it is remembered exactly where they ended.
+const RECENT_MAX: usize = 4_096;
+
 /// What was applied last.
 #[derive(Clone, Default)]
 struct Known {
     index: Index,
     applied: Option<u64>,
     end: Offset,
+    /// The newest runs: index of the last entry, and the offset behind it.
+    recent: Vector<(u64, Offset)>,
 }
 
 impl History {
@@ -47,12 +53,39 @@ impl History {
 
     /// The machine has published this state.
     pub(super) fn applied(&self, state: &State) {
-        let known = Known {
-            index: state.index.clone(),
-            applied: state.last.map(|last| last.index),
-            end: state.end_offset(),
+        let mut known = self.known();
+        known.index = state.index.clone();
+        known.applied = state.last.map(|last| last.index);
+        known.end = state.end_offset();
+        let run = (known.applied.unwrap_or_default(), known.end);
+        if known.recent.last() != Some(&run) {
+            known.recent.push_back(run);
+        }
+        if known.recent.len() > RECENT_MAX {
+            known.recent.pop_front();
+        }
+    }
+
+    /// The offset behind the last record that was applied.
+    pub(super) fn end_offset(&self) -> Offset {
+        self.known().end
+    }
+
+    /// The offset behind the last record of the log up to this entry: exact for the newest entries,
+    /// a little less for older ones.
+    pub(super) fn end_offset_at(&self, index: u64) -> Offset {
+        let known = self.known();
+        if known.applied.is_none_or(|applied| applied <= index) {
+            return known.end;
+        }
+        let recent = known.recent.iter().rev().find(|(last, _)| *last <= index);
+        let spot = || {
+            known
+                .index
+                .spot_at_index(index)
+                .map_or(0, |spot| spot.offset)
         };
-        *self.known() = known;
+        recent.map_or_else(spot, |(_, end)| *end)
     }
 
     /// The index as it was published last.

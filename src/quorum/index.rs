@@ -81,10 +81,10 @@ impl Index {
         self.spots.front().copied()
     }
 
-    /// The first spot at or behind this entry.
-    pub(super) fn spot_from_index(&self, index: u64) -> Option<Spot> {
-        let before = partition_point(&self.spots, |spot| spot.index < index);
-        self.spots.get(before).copied()
+    /// The last spot at or before this entry.
+    pub(super) fn spot_at_index(&self, index: u64) -> Option<Spot> {
+        let after = partition_point(&self.spots, |spot| spot.index <= index);
+        self.spots.get(after.checked_sub(1)?).copied()
     }
 
     /// All spots, oldest first.

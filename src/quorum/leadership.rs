@@ -152,6 +152,9 @@ impl Shared {
             quorum.epoch = epoch_of(term);
             quorum.leader = leader.map(kafka_id);
             quorum.active = active;
+            if !active {
+                quorum.replicas = Arc::default();
+            }
             quorum.voters = Arc::clone(&inner.voters);
         });
     }

@@ -69,7 +69,7 @@ use crate::clock::Clock;
 use crate::controller::{Proposal, Propose, QuorumEvent, Slow};
 use crate::feed::Published;
 use crate::feed::snapshots::SnapshotId;
-use crate::ids::{BrokerId, Epoch, QuorumView, Uuid, Voter};
+use crate::ids::{BrokerId, Epoch, QuorumView, ReplicaState, Uuid, Voter};
 use crate::refusal::Refusal;
 use crate::settings::Settings;
 
@@ -86,6 +86,7 @@ use peer::Peer;
 use pending::Pending;
 use proposer::Proposer;
 use publisher::Publisher;
+use pulse::Pulse;
 use snapshot::Snapshots;
 pub use stopped::Stopped;
 use store::Store;
@@ -113,6 +114,7 @@ struct Inner {
     forwarder: Forwarder,
     peer: Peer,
     members: Members,
+    pulse: Pulse,
     leadership: Leadership,
     publisher: Publisher,
     events: Events,
@@ -202,12 +204,18 @@ impl Quorum {
             gate.clone(),
             fault.clone(),
         );
-        let pulse = pulse::run(raft.clone(), publisher.clone(), Arc::clone(&clock));
+        let pulse = Pulse {
+            raft: raft.clone(),
+            publisher: publisher.clone(),
+            history: history.clone(),
+            clock: Arc::clone(&clock),
+            caught_up: Arc::default(),
+        };
         let mut tasks = vec![
             proposing,
             forwarding,
             tokio::spawn(watching),
-            tokio::spawn(pulse),
+            tokio::spawn(pulse.clone().run()),
         ];
         let upkeep = Upkeep {
             raft: raft.clone(),
@@ -234,6 +242,7 @@ impl Quorum {
             forwarder,
             peer,
             members: members_of,
+            pulse,
             leadership,
             publisher,
             events,
@@ -258,6 +267,12 @@ impl Quorum {
             .publisher
             .current()
             .is_in_charge(self.0.clock.ticks(), timeout_ms)
+    }
+
+    /// Every member of the quorum with its position, as this leader knows it now; empty on a node
+    /// that does not lead.
+    pub fn replicas(&self) -> Vec<ReplicaState> {
+        self.0.pulse.replicas()
     }
 
     /// Answers a frame of another node, whose header the listener has taken off. `None` closes the

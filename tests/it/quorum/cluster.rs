@@ -1,16 +1,19 @@
 //! Several nodes over localhost: each has a runtime of its own, so that it can be killed.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::TcpListener as StdListener;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::FuturesOrdered;
+use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Runtime};
-use yakt::controller::{Outcome, Propose};
+use yakt::controller::{Outcome, Propose, QuorumEvent};
 use yakt::ids::{BrokerId, Endpoint, Epoch, Uuid, Voter};
 use yakt::image::Image;
 use yakt::quorum::Quorum;
@@ -126,7 +129,7 @@ impl Cluster {
                     continue;
                 };
                 while let Ok(event) = node.events.try_recv() {
-                    if let yakt::controller::QuorumEvent::Leading { epoch: led, image } = event
+                    if let QuorumEvent::Leading { epoch: led, image } = event
                         && led > epoch
                     {
                         return (at, led, image);
@@ -136,6 +139,23 @@ impl Cluster {
             std::thread::sleep(Duration::from_millis(10));
         }
         panic!("no leader after epoch {epoch}");
+    }
+
+    /// Waits until a node says that it leads.
+    fn anybody_leading(&mut self) -> (usize, Epoch) {
+        for _ in 0..3_000 {
+            for (at, seat) in self.seats.iter().enumerate() {
+                let Some((_, node)) = &seat.running else {
+                    continue;
+                };
+                let published = node.published.borrow();
+                if published.quorum.active {
+                    return (at, published.quorum.epoch);
+                }
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        panic!("nobody leads");
     }
 
     /// Proposes topics on the leader, all at once, and sees to it that each is applied there: like
@@ -462,4 +482,93 @@ fn voters_are_added_and_removed_one_by_one() {
     runtime.block_on(remove(directory_id)).unwrap();
     runtime.block_on(node.until(|now| now.quorum.voters.len() == 2));
     cluster.commit(0, &mut decider, &names("c", 10));
+}
+
+/// One client's view: what it was told is applied.
+#[derive(Default)]
+struct Told {
+    applied: BTreeSet<String>,
+    /// Rise over all attempts, on whichever node.
+    run: u32,
+    ticket: u64,
+}
+
+impl Told {
+    /// Proposes what is not known to be applied on whoever leads, and waits for the outcomes;
+    /// `kill` dies in the middle of it.
+    fn attempt(&mut self, cluster: &mut Cluster, names: &[String], kill: Option<usize>) {
+        let (leader, epoch) = cluster.anybody_leading();
+        let (runtime, node) = cluster.node(leader);
+        let Some(ahead) = runtime.block_on(node.try_barrier(epoch)) else {
+            return;
+        };
+        self.run += 1;
+        let mut decider = Decider {
+            epoch,
+            run: self.run,
+            ticket: self.ticket,
+            ahead,
+        };
+        let mut tickets = BTreeMap::new();
+        for name in names {
+            if decider.ahead.topic_by_name(name).is_some() {
+                // Its outcome was not known then; it is now.
+                self.applied.insert(name.clone());
+                continue;
+            }
+            let proposal = decider.topic(name);
+            tickets.insert(proposal.ticket, name.clone());
+            node.quorum.propose(proposal);
+        }
+        self.ticket = decider.ticket;
+        if let Some(victim) = kill {
+            let half = tickets.len() / 2;
+            let outcomes = runtime.block_on(node.outcomes(half));
+            self.note(&mut tickets, outcomes);
+            cluster.kill(victim);
+            if victim == leader {
+                return;
+            }
+        }
+        let (runtime, node) = cluster.node(leader);
+        let outcomes = runtime.block_on(node.outcomes(tickets.len()));
+        self.note(&mut tickets, outcomes);
+        assert!(tickets.is_empty(), "without an outcome: {tickets:?}");
+    }
+
+    fn note(&mut self, tickets: &mut BTreeMap<u64, String>, outcomes: Vec<(u64, Outcome)>) {
+        for (ticket, outcome) in outcomes {
+            let name = tickets
+                .remove(&ticket)
+                .expect("each proposal has one outcome");
+            if outcome == Outcome::Applied {
+                self.applied.insert(name);
+            }
+        }
+    }
+}
+
+#[test]
+fn nothing_acknowledged_is_lost_whoever_dies() {
+    let mut cluster = Cluster::with(3, with_many_snapshots).start_every();
+    let mut dice = SmallRng::seed_from_u64(7);
+    let mut told = Told::default();
+    for round in 0..6 {
+        let names = names(&format!("r{round}-"), 60);
+        let victim = dice.random_range(0..3);
+        told.attempt(&mut cluster, &names, Some(victim));
+        while !names.iter().all(|name| told.applied.contains(name)) {
+            told.attempt(&mut cluster, &names, None);
+        }
+        cluster.start(victim);
+        let (leader, _) = cluster.anybody_leading();
+        let image = cluster.node(leader).1.published.borrow().image.clone();
+        for name in &told.applied {
+            assert!(
+                image.topic_by_name(name).is_some(),
+                "{name} was acknowledged and is lost"
+            );
+        }
+        cluster.agree_on(image.end_offset());
+    }
 }

@@ -66,15 +66,18 @@ impl Node {
     /// Waits for a barrier to be passed.
     pub async fn barrier(&mut self, epoch: Epoch) -> Image {
         loop {
-            self.quorum.barrier(epoch);
-            loop {
-                match self.event().await {
-                    QuorumEvent::Barrier {
-                        image: Some(image), ..
-                    } => return image,
-                    QuorumEvent::Barrier { image: None, .. } => break,
-                    _ => {}
-                }
+            if let Some(image) = self.try_barrier(epoch).await {
+                return image;
+            }
+        }
+    }
+
+    /// Asks for a barrier; `None` where leadership is lost or no quorum answers.
+    pub async fn try_barrier(&mut self, epoch: Epoch) -> Option<Image> {
+        self.quorum.barrier(epoch);
+        loop {
+            if let QuorumEvent::Barrier { image, .. } = self.event().await {
+                return image;
             }
         }
     }
