@@ -128,7 +128,9 @@ impl Connection {
             }
             let read = self.read(cx)?;
             if !(answered || wrote || read) {
-                self.session.seat.set_waiting(!self.turns.is_empty());
+                // Who has answers to read and does not read them is not waiting for us.
+                let waiting = !self.turns.is_empty() && self.out.is_empty();
+                self.session.seat.set_waiting(waiting);
                 return Ok(());
             }
         }
@@ -217,6 +219,10 @@ impl Connection {
                 Poll::Pending => return Ok(any),
             }
             any = true;
+        }
+        if any {
+            let now = self.dispatcher.doors.clock.ticks();
+            self.session.seat.heard(now);
         }
         if self.out.capacity() > OUT_KEPT_BYTES {
             self.out = BytesMut::new();

@@ -40,7 +40,8 @@ pub struct Wire {
 }
 
 impl Wire {
-    pub(super) async fn start(
+    /// Binds the listeners and serves them; see [`super::start`].
+    pub async fn start(
         endpoints: &[Endpoint],
         seats: Seats,
         dispatcher: Dispatcher,

@@ -3,8 +3,8 @@
 //! Everybody comes in as a stranger. Who registers a broker or fetches metadata becomes known, who
 //! speaks as another node a peer, and each of the three has seats of its own: five thousand idle
 //! strangers cannot lock out a broker. Where a kind is full, the one of it that has been silent
-//! longest goes. Silence is counted from the last whole request, so that bytes that trickle in
-//! without ever becoming one do not count.
+//! longest goes. Silence is counted from the last whole request, or from the last answer sent to its
+//! end, so that bytes that trickle in without ever becoming a request do not count.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, Ordering};

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use kafka_protocol::messages::ApiKey;
+use tokio::io::AsyncWriteExt;
 use yakt::metrics::Closed;
 use yakt::settings::Settings;
 
@@ -185,4 +186,51 @@ async fn whoever_sends_no_whole_request_for_long_is_closed() {
         Some(3),
         "who waits for us is not silent"
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_never_reads_its_answers_is_closed() {
+    let settings = Settings {
+        connections_max_idle_ms: 1_500,
+        ..Settings::default()
+    };
+    let server = Server::with(settings, leader(3000)).await;
+    let mut lazy = server.connect().await;
+    let many = frame(ApiKey::ApiVersions as i16, 0, 1, &[]).repeat(1000);
+    // Until nothing goes any more: the answers fill all buffers on the way.
+    let soon = Duration::from_millis(300);
+    while tokio::time::timeout(soon, lazy.stream.write_all(&many))
+        .await
+        .is_ok()
+    {}
+    server.closed(Closed::Idle, 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn big_requests_together_have_a_bound_and_small_ones_do_not_notice() {
+    let server = Server::with_budget(1_000_000).await;
+    let topics = |count: usize| {
+        let names = [0, 1, b't'].repeat(count);
+        let body = [&(count as i32).to_be_bytes(), &names[..]].concat();
+        frame(ApiKey::Metadata as i16, 1, 1, &body)
+    };
+    let mut bystander = server.connect().await;
+    // 100,000 names are 300 kB of frame and far more decoded.
+    let mut greedy = server.connect().await;
+    greedy.raw(&topics(100_000)).await;
+    assert_eq!(greedy.receive().await, None);
+    // Frames under way count as they grow, whatever they announce.
+    let mut halves = Vec::new();
+    for _ in 0..3 {
+        let mut client = server.connect().await;
+        client.raw(&topics(150_000)[..400_000]).await;
+        halves.push(client);
+    }
+    server.closed(Closed::Memory, 2).await;
+    assert!(bystander.works().await);
+    drop(halves);
+    server.closed(Closed::ByClient, 2).await;
+    let mut modest = server.connect().await;
+    modest.raw(&topics(2_000)).await;
+    assert_eq!(modest.correlation().await, Some(1));
 }

@@ -23,8 +23,11 @@ use yakt::ids::{BrokerId, Endpoint};
 use yakt::metrics::{Closed, Metrics};
 use yakt::rules::{Caller, Ctx, Live, View};
 use yakt::settings::Settings;
+use yakt::wire::Wire;
+use yakt::wire::budget::{BIG_BYTES_MAX, Budget};
+use yakt::wire::dispatch::Dispatcher;
 use yakt::wire::doors::{Call, Doors, Forward, PeerCall, PeerDoor, Serve, Served, Writes};
-use yakt::wire::{self, Wire};
+use yakt::wire::registry::Seats;
 
 /// How long a test waits for what must come.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -48,14 +51,25 @@ impl Server {
 
     /// The same, and its Fetch is the real one.
     pub async fn leading_with_feed() -> Self {
-        Self::start(Settings::default(), leader(3000), true).await
+        Self::start(Settings::default(), leader(3000), true, BIG_BYTES_MAX).await
+    }
+
+    /// The same, and big requests together may take so many bytes.
+    pub async fn with_budget(bytes: usize) -> Self {
+        Self::start(Settings::default(), leader(3000), false, bytes).await
     }
 
     pub async fn with(settings: Settings, published: Published) -> Self {
-        Self::start(settings, published, false).await
+        Self::start(settings, published, false, BIG_BYTES_MAX).await
     }
 
-    async fn start(settings: Settings, published: Published, real_feed: bool) -> Self {
+    async fn start(
+        settings: Settings,
+        published: Published,
+        real_feed: bool,
+        budget: usize,
+    ) -> Self {
+        let max_connections = settings.max_connections as usize;
         let settings = Arc::new(settings);
         let (sender, published) = watch::channel(Arc::new(published));
         let metrics = Arc::new(Metrics::default());
@@ -91,7 +105,12 @@ impl Server {
             host: "127.0.0.1".to_owned(),
             port: 0,
         };
-        let wire = wire::start(&[endpoint], doors).await.unwrap();
+        let dispatcher = Dispatcher {
+            budget: Budget::of(budget),
+            ..Dispatcher::new(doors)
+        };
+        let seats = Seats::allowed(max_connections);
+        let wire = Wire::start(&[endpoint], seats, dispatcher).await.unwrap();
         let address = wire.addresses()[0];
         Self {
             wire,
