@@ -42,8 +42,6 @@ pub struct Metrics {
     pub busy_us: Counter,
     /// Faults of this node (`MetadataErrorCount`).
     pub faults: Counter,
-    /// 1 once a broker was found ahead of what is committed here: this node must not be trusted.
-    pub divergence: Gauge,
     /// Times that a leader became known (`NewActiveControllersCount`).
     pub leaders_seen: Counter,
     /// Partitions whose leader was elected from outside the ISR (`UncleanLeaderElectionsPerSec`).
@@ -55,21 +53,9 @@ pub struct Metrics {
     pub commit_latency: Timer,
     /// From losing a leader to knowing the next.
     pub election_latency: Timer,
-    /// Records appended to this node's log.
-    pub records_appended: Counter,
-    /// Records that followers and observers were given.
-    pub records_fetched: Counter,
-    /// The node this one voted for in its newest term; -1: none.
-    pub vote: Gauge,
-    /// 1 while the voter set is being changed.
-    pub voter_change: Gauge,
 
     /// Snapshots that were loaded (`HandleLoadSnapshotCount`).
     pub snapshots_loaded: Counter,
-    /// Size of the newest snapshot made here.
-    pub snapshot_bytes: Gauge,
-    /// When it was made, milliseconds since 1970; 0: none yet.
-    pub snapshot_at_ms: Gauge,
 }
 
 impl Metrics {

@@ -101,6 +101,38 @@ pub struct Effects {
     pub barrier: Option<Epoch>,
     /// Give up leadership of this term.
     pub resign: Option<Epoch>,
+    /// Leaders that the proposals elect from outside the ISR.
+    pub elections: Elections,
+}
+
+/// Elections that cost something, or could have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Elections {
+    /// Data may be lost.
+    pub unclean: u64,
+    /// From the eligible leader replicas.
+    pub eligible: u64,
+}
+
+impl Elections {
+    /// Counts a change of a partition of this image.
+    fn count(&mut self, image: &Image, record: &Record) {
+        let Record::PartitionChange(change) = record else {
+            return;
+        };
+        let Some(before) = image.partition(change.topic_id, change.partition_id) else {
+            return;
+        };
+        let leader = BrokerId(change.leader);
+        if leader.0 < 0 || before.isr().contains(&leader) {
+            return;
+        }
+        if before.elr().contains(&leader) {
+            self.eligible += 1;
+        } else if change.leader_recovery_state == 1 {
+            self.unclean += 1;
+        }
+    }
 }
 
 /// The time as the loop read it for this step.
@@ -205,6 +237,11 @@ impl Core {
             next_ticket: 1,
             lead: None,
         }
+    }
+
+    /// This node.
+    pub(super) fn node_id(&self) -> BrokerId {
+        self.settings.node_id
     }
 
     /// Whether requests are welcome now. A leader that settles or has its hands full leaves them in
@@ -422,7 +459,13 @@ impl Core {
             records,
         )
         .map_err(|error| refusal::unencodable(&error.to_string()))?;
-        self.submit(batch, side, origin, now, effects)
+        let mut elections = effects.elections;
+        records
+            .iter()
+            .for_each(|record| elections.count(&lead.ahead, record));
+        self.submit(batch, side, origin, now, effects)?;
+        effects.elections = elections;
+        Ok(())
     }
 
     /// Applies the batch to `ahead` by decoding it, CRC and all: what cannot be read back would end

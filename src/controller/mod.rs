@@ -3,6 +3,7 @@
 
 pub mod core;
 pub mod handle;
+mod meter;
 mod plans;
 pub mod task;
 mod timetable;

@@ -9,7 +9,9 @@ use tokio::sync::mpsc;
 use crate::clock::Clock;
 use crate::controller::core::{Ask, Core, Effects, Event, Now, Touch};
 use crate::controller::handle::{BROKER_MAILBOX_MAX, Handle, MAILBOX_MAX};
+use crate::controller::meter::Meter;
 use crate::controller::{Propose, QuorumEvent};
+use crate::metrics::Metrics;
 
 /// Most requests taken from a mailbox at a time, before the quorum's news are looked at again.
 const ASKS_PER_TURN_MAX: usize = 64;
@@ -23,6 +25,7 @@ pub struct Controller {
     clients: mpsc::Receiver<Ask>,
     brokers: mpsc::Receiver<Ask>,
     touches: Arc<Mutex<Vec<Touch>>>,
+    meter: Meter,
 }
 
 impl Controller {
@@ -43,6 +46,7 @@ impl Controller {
             touches: Arc::clone(&touches),
             clock: Arc::clone(&clock),
         };
+        let meter = Meter::new(Arc::default(), Arc::clone(&clock));
         (
             Self {
                 core,
@@ -52,9 +56,16 @@ impl Controller {
                 clients,
                 brokers,
                 touches,
+                meter,
             },
             handle,
         )
+    }
+
+    /// The same loop, counting here.
+    pub fn counted_in(mut self, metrics: Arc<Metrics>) -> Self {
+        self.meter.metrics = metrics;
+        self
     }
 
     /// Runs until every [`Handle`] is gone or the quorum has stopped.
@@ -113,12 +124,14 @@ impl Controller {
         let taken = std::mem::take(&mut *touches);
         drop(touches);
         if !taken.is_empty() {
+            self.meter.heard(&taken);
             self.step(Event::Touches(taken));
         }
     }
 
     fn step_all(&mut self, asks: &mut Vec<Ask>) {
-        for ask in asks.drain(..) {
+        for mut ask in asks.drain(..) {
+            self.meter.took(&mut ask);
             self.step(Event::Ask(ask));
         }
     }
@@ -128,12 +141,18 @@ impl Controller {
             millis: self.clock.now(),
             ticks: self.clock.ticks(),
         };
+        if let Event::Quorum(news) = &event {
+            self.meter.news(news, self.core.node_id());
+        }
+        let effects = self.core.step(event, now);
+        self.meter.stepped(now.ticks, &effects);
         let Effects {
             proposals,
             replies,
             barrier,
             resign,
-        } = self.core.step(event, now);
+            elections: _,
+        } = effects;
         for proposal in proposals {
             self.propose.propose(proposal);
         }

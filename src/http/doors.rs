@@ -13,8 +13,9 @@ use crate::clock::Clock;
 use crate::controller::Slow;
 use crate::controller::handle::Handle;
 use crate::feed::Published;
+use crate::feed::serve::Feed;
 use crate::feed::snapshots::SnapshotId;
-use crate::ids::Offset;
+use crate::ids::{Offset, ReplicaState};
 use crate::metrics::Metrics;
 use crate::refusal::{self, Refusal};
 use crate::rules::Caller;
@@ -30,6 +31,8 @@ const WRITE_WAIT_MAX: Duration = Duration::from_secs(30);
 pub struct Doors {
     /// The state that reads are answered from.
     pub published: watch::Receiver<Arc<Published>>,
+    /// The metadata log as observers read it: it knows how far each has come.
+    pub feed: Feed,
     /// The controller's mailbox.
     pub writes: Handle,
     /// The way to the leader, on a node that does not lead.
@@ -77,6 +80,13 @@ impl Doors {
     /// The published state as it is now.
     pub(super) fn now(&self) -> Arc<Published> {
         self.published.borrow().clone()
+    }
+
+    /// The positions of voters and observers that this node knows; few where it does not lead.
+    pub(super) fn replicas(&self, now: &Published) -> Vec<ReplicaState> {
+        let mut replicas = now.quorum.replicas.as_ref().clone();
+        replicas.extend(self.feed.observer_rows(now.quorum.epoch));
+        replicas
     }
 
     /// Has a write decided by the leader and waits until this node has applied it. Gives what was

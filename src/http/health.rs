@@ -25,10 +25,9 @@ pub(super) async fn healthz(State(doors): State<Doors>) -> Reply<Health> {
 /// just now, which only a round through the leader can tell.
 pub(super) async fn readyz(State(doors): State<Doors>) -> Result<Reply<Health>, Problem> {
     let unready = |text: String| Problem::new(StatusCode::SERVICE_UNAVAILABLE, text);
-    if doors.metrics.divergence.get() != 0 {
-        return Err(unready(
-            "A broker is ahead of what is committed here; see the log.".to_owned(),
-        ));
+    if let Some(ahead) = doors.feed.observers().ahead(doors.clock.ticks()).first() {
+        let text = format!("A replica is ahead of what is committed here: {ahead:?}; see the log.");
+        return Err(unready(text));
     }
     let now = doors.now();
     let quorum = &now.quorum;

@@ -28,7 +28,7 @@ use super::Doors;
 use super::original::role;
 use crate::clock::Ticks;
 use crate::feed::Published;
-use crate::ids::BrokerId;
+use crate::ids::{BrokerId, Offset};
 use crate::image::Broker;
 use crate::metrics::{Closed, Metrics};
 use crate::rules::features::FEATURES;
@@ -45,11 +45,12 @@ pub(super) async fn page(
     let now = doors.now();
     let mut page = Page::default();
     controller(&mut page, &doors, &now);
-    event_manager(&mut page, &doors.metrics, rates.since_last(&doors));
-    raft(&mut page, &doors, &now, rates.since_last(&doors));
+    let rate = rates.since_last(&doors, &now);
+    event_manager(&mut page, &doors.metrics, rate);
+    raft(&mut page, &doors, &now, rate);
     loader_and_snapshots(&mut page, &doors, &now);
     requests(&mut page, &doors.metrics);
-    own(&mut page, &doors.metrics);
+    own(&mut page, &doors);
     (
         [(
             header::CONTENT_TYPE,
@@ -205,7 +206,11 @@ fn raft(page: &mut Page, doors: &Doors, now: &Published, rates: Rate) {
             "current-leader",
             quorum.leader.map_or(-1.0, |leader| f64::from(leader.0)),
         ),
-        ("current-vote", metrics.vote.get() as f64),
+        // A raft vote names the leader it was given to.
+        (
+            "current-vote",
+            quorum.leader.map_or(-1.0, |leader| f64::from(leader.0)),
+        ),
         ("current-epoch", f64::from(quorum.epoch)),
         ("high-watermark", image.end_offset() as f64),
         ("log-end-offset", image.end_offset() as f64),
@@ -216,20 +221,23 @@ fn raft(page: &mut Page, doors: &Doors, now: &Published, rates: Rate) {
         ("commit-latency-max", metrics.commit_latency.max_ms()),
         ("election-latency-avg", metrics.election_latency.mean_ms()),
         ("election-latency-max", metrics.election_latency.max_ms()),
-        ("append-records-rate", rates.appended),
-        ("fetch-records-rate", rates.fetched),
+        // What the log grows by, a leader appends and all others fetch.
+        (
+            "append-records-rate",
+            if quorum.active { rates.records } else { 0.0 },
+        ),
+        (
+            "fetch-records-rate",
+            if quorum.active { 0.0 } else { rates.records },
+        ),
     ];
     if quorum.active {
-        let observers = quorum
-            .replicas
-            .iter()
-            .filter(|it| !quorum.is_voter(it.id))
-            .count();
+        let replicas = doors.replicas(now);
+        let observers = replicas.iter().filter(|it| !quorum.is_voter(it.id)).count();
         attributes.push(("number-of-observers", observers as f64));
-        attributes.push((
-            "uncommitted-voter-change",
-            metrics.voter_change.get() as f64,
-        ));
+        // The voters as the log has them follow those that raft has committed.
+        let changing = image.features().voters() != &quorum.voters;
+        attributes.push(("uncommitted-voter-change", f64::from(u8::from(changing))));
     }
     for (name, value) in attributes {
         page.attribute("raft-metrics", name, [(String::new(), value)]);
@@ -241,10 +249,7 @@ fn loader_and_snapshots(page: &mut Page, doors: &Doors, now: &Published) {
     let (image, metrics) = (&now.image, &doors.metrics);
     let version = image.features().metadata_version().map_or(-1.0, f64::from);
     let leader = now.quorum.leader.map_or(-1.0, |leader| f64::from(leader.0));
-    let snapshot_age = match metrics.snapshot_at_ms.get() {
-        0 => 0,
-        at => (doors.clock.now() - at).max(0),
-    };
+    let (snapshot_bytes, snapshot_age) = newest_snapshot(doors, now);
     let gauges = [
         ("MetadataLoader", "CurrentMetadataVersion", version),
         ("MetadataLoader", "CurrentControllerId", leader),
@@ -256,12 +261,12 @@ fn loader_and_snapshots(page: &mut Page, doors: &Doors, now: &Published) {
         (
             "SnapshotEmitter",
             "LatestSnapshotGeneratedBytes",
-            metrics.snapshot_bytes.get() as f64,
+            snapshot_bytes,
         ),
         (
             "SnapshotEmitter",
             "LatestSnapshotGeneratedAgeMs",
-            snapshot_age as f64,
+            snapshot_age,
         ),
     ];
     for (kind, name, value) in gauges {
@@ -300,6 +305,19 @@ fn loader_and_snapshots(page: &mut Page, doors: &Doors, now: &Published) {
             written,
         );
     }
+}
+
+/// Size of the newest snapshot, and how many milliseconds ago it was finished; zeros before the first.
+fn newest_snapshot(doors: &Doors, now: &Published) -> (f64, f64) {
+    let Some(snapshot) = now.snapshots.last() else {
+        return (0.0, 0.0);
+    };
+    let finished = std::fs::metadata(snapshot.path()).and_then(|file| file.modified());
+    let since_1970 = finished
+        .ok()
+        .and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
+    let age = since_1970.map_or(0, |it| doors.clock.now() - it.as_millis() as i64);
+    (snapshot.bytes() as f64, age.max(0) as f64)
 }
 
 /// `metadata.version` as `metadataVersion`.
@@ -350,7 +368,8 @@ fn requests(page: &mut Page, metrics: &Metrics) {
 }
 
 /// YAKt's own.
-fn own(page: &mut Page, metrics: &Metrics) {
+fn own(page: &mut Page, doors: &Doors) {
+    let metrics = &doors.metrics;
     page.one(
         "yakt_connections",
         "gauge",
@@ -367,23 +386,8 @@ fn own(page: &mut Page, metrics: &Metrics) {
         (why_label, metrics.connections_closed(why) as f64)
     });
     page.one("yakt_connections_closed_total", "counter", closed);
-    page.one(
-        "yakt_divergence",
-        "gauge",
-        [(String::new(), metrics.divergence.get() as f64)],
-    );
-    let appended = metrics.records_appended.get() as f64;
-    page.one(
-        "yakt_records_appended_total",
-        "counter",
-        [(String::new(), appended)],
-    );
-    let fetched = metrics.records_fetched.get() as f64;
-    page.one(
-        "yakt_records_fetched_total",
-        "counter",
-        [(String::new(), fetched)],
-    );
+    let ahead = doors.feed.observers().ahead(doors.clock.ticks()).len() as f64;
+    page.one("yakt_replicas_ahead", "gauge", [(String::new(), ahead)]);
 }
 
 /// Rates since the page was asked for last, or a little longer.
@@ -401,35 +405,31 @@ struct Window {
 struct Counted {
     at: Ticks,
     busy_us: u64,
-    appended: u64,
-    fetched: u64,
+    end: Offset,
 }
 
 /// What they came to, per second, and which share of the time the controller was idle.
 #[derive(Clone, Copy)]
 struct Rate {
     idle: f64,
-    appended: f64,
-    fetched: f64,
+    records: f64,
 }
 
 impl Default for Rate {
     fn default() -> Self {
         Self {
             idle: 1.0,
-            appended: 0.0,
-            fetched: 0.0,
+            records: 0.0,
         }
     }
 }
 
 impl Rates {
-    fn since_last(&self, doors: &Doors) -> Rate {
+    fn since_last(&self, doors: &Doors, published: &Published) -> Rate {
         let now = Counted {
             at: doors.clock.ticks(),
             busy_us: doors.metrics.busy_us.get(),
-            appended: doors.metrics.records_appended.get(),
-            fetched: doors.metrics.records_fetched.get(),
+            end: published.image.end_offset(),
         };
         let mut window = self
             .0
@@ -438,13 +438,11 @@ impl Rates {
         let from = *window.from.get_or_insert(now);
         let ms = now.at.ms_since(from.at);
         if ms >= RATE_WINDOW_MS {
-            let per_second =
-                |before: u64, after: u64| after.saturating_sub(before) as f64 * 1000.0 / ms as f64;
+            let records = (now.end - from.end).max(0) as f64 * 1000.0 / ms as f64;
             let busy = now.busy_us.saturating_sub(from.busy_us) as f64 / (ms as f64 * 1000.0);
             window.rate = Rate {
                 idle: (1.0 - busy).clamp(0.0, 1.0),
-                appended: per_second(from.appended, now.appended),
-                fetched: per_second(from.fetched, now.fetched),
+                records,
             };
             window.from = Some(now);
         }

@@ -61,11 +61,12 @@ struct ReplicaJson {
 pub(super) async fn quorum(State(doors): State<Doors>) -> Reply<QuorumJson> {
     let now = doors.now();
     let (quorum, end) = (&now.quorum, now.image.end_offset());
+    let replicas = doors.replicas(&now);
     let state_of = |id: i32, directory: Uuid| {
         let same = |it: &&ReplicaState| {
             it.id == id && (it.directory_id == directory || directory.is_nil())
         };
-        quorum.replicas.iter().find(same)
+        replicas.iter().find(same)
     };
     let voters = quorum.voters.iter().map(|voter| {
         let known = state_of(voter.id.0, voter.directory_id).map(|it| it.end_offset);
@@ -82,7 +83,7 @@ pub(super) async fn quorum(State(doors): State<Doors>) -> Reply<QuorumJson> {
             .iter()
             .any(|voter| same(voter.id.0, voter.directory_id))
     };
-    let observers = quorum.replicas.iter().filter(|it| !is_voter(it));
+    let observers = replicas.iter().filter(|it| !is_voter(it));
     let observers =
         observers.map(|it| replica(it.id.0, it.directory_id, None, Some(it.end_offset), end));
     let answer = QuorumJson {

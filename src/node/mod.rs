@@ -87,7 +87,7 @@ impl Node {
         let core = Core::new(Arc::clone(&settings), seeds, Dice::from_entropy());
         let (controller, handle) =
             Controller::new(core, Arc::clone(&clock), Arc::new(quorum.clone()), events);
-        tokio::spawn(controller.run());
+        tokio::spawn(controller.counted_in(Arc::clone(&metrics)).run());
         let feed = Feed::new(
             published.clone(),
             Arc::clone(&clock),
@@ -102,6 +102,7 @@ impl Node {
         };
         let web = http::Doors {
             published: published.clone(),
+            feed: feed.clone(),
             writes: handle.clone(),
             leader: Arc::new(quorum.clone()),
             snapshots: Arc::new(quorum.clone()),

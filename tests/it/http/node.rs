@@ -11,6 +11,7 @@ use yakt::controller::handle::Handle;
 use yakt::controller::task::Controller;
 use yakt::controller::{Outcome, Proposal, Propose, QuorumEvent, Slow};
 use yakt::feed::Published;
+use yakt::feed::serve::Feed;
 use yakt::feed::snapshots::SnapshotId;
 use yakt::http::{self, Doors, Http, Leader, Snapshots};
 use yakt::ids::{BrokerId, Endpoint, QuorumView, Uuid, Voter};
@@ -129,8 +130,15 @@ fn doors(
     leader: Arc<dyn Leader>,
 ) -> Doors {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let feed = Feed::new(
+        published.clone(),
+        Arc::clone(&clock),
+        &settings.cluster_id,
+        2_000,
+    );
     Doors {
         published,
+        feed,
         writes,
         leader,
         snapshots: Arc::new(NoSnapshots),

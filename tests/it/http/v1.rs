@@ -1,6 +1,9 @@
 //! Today's resources, health and what the router answers by itself.
 
 use serde_json::json;
+use yakt::feed::observers::Ahead;
+use yakt::feed::tail::EpochEnd;
+use yakt::ids::{BrokerId, Uuid};
 
 use super::client::{Client, raw};
 use super::node::Node;
@@ -105,9 +108,6 @@ async fn health_follows_the_quorum() {
     for path in ["/healthz", "/readyz"] {
         assert_eq!(client.get(path).await.status, 200, "{path}");
     }
-    node.doors.metrics.divergence.set(1);
-    assert_eq!(client.get("/readyz").await.status, 503);
-    node.doors.metrics.divergence.set(0);
     node.published.send_modify(|now| {
         let mut without = yakt::feed::Published::clone(now);
         (without.quorum.leader, without.quorum.active) = (None, false);
@@ -159,4 +159,31 @@ async fn pages_of_other_sites_may_read_nothing_into_it() {
     let own = format!("http://{address}");
     let answer = raw(address, "POST", "/create_topic", &[("Origin", &own)], &body).await;
     assert_eq!(answer.status, 200, "{answer:?}");
+}
+
+#[tokio::test]
+async fn a_replica_that_is_ahead_makes_the_node_unready() {
+    let node = Node::start().await;
+    let client = Client::of(node.address()).await;
+    let replica = BrokerId(1);
+    let ahead = Ahead {
+        replica,
+        fetch_offset: 99,
+        ours: EpochEnd {
+            epoch: 1,
+            offset: 9,
+        },
+    };
+    let ticks = node.doors.clock.ticks();
+    node.doors
+        .feed
+        .observers()
+        .is_ahead(1, (replica, Uuid::from_u128(1)), ahead, ticks);
+    let unready = client.get("/readyz").await;
+    assert_eq!(unready.status, 503);
+    assert!(
+        unready.body.contains("99"),
+        "both positions are named: {unready:?}"
+    );
+    assert_eq!(client.get("/healthz").await.status, 200);
 }

@@ -275,6 +275,7 @@ impl World {
             replies,
             barrier,
             resign,
+            elections: _,
         } = effects;
         for proposal in proposals {
             // A leader whose lease ran out refuses a single proposal now and then and takes the next:
