@@ -31,21 +31,21 @@ use super::types::{Config, Entry, SnapshotMeta, Vote};
 use crate::ids::Uuid;
 
 /// Replicate entries; also heartbeats.
-pub const APPEND: i16 = 20_000;
+pub(super) const APPEND: i16 = 20_000;
 /// Ask for a vote.
-pub const VOTE: i16 = 20_001;
+pub(super) const VOTE: i16 = 20_001;
 /// Ask whether a vote would be given.
-pub const PRE_VOTE: i16 = 20_002;
+pub(super) const PRE_VOTE: i16 = 20_002;
 /// Send a snapshot, in pieces.
-pub const SNAPSHOT: i16 = 20_003;
+pub(super) const SNAPSHOT: i16 = 20_003;
 /// Hand leadership over.
-pub const HAND_OVER: i16 = 20_004;
+pub(super) const HAND_OVER: i16 = 20_004;
 /// Meet before the first election.
-pub const HELLO: i16 = 20_005;
+pub(super) const HELLO: i16 = 20_005;
 /// A voter's endpoints changed.
-pub const MOVED: i16 = 20_006;
+pub(super) const MOVED: i16 = 20_006;
 /// Pass a client's request to the leader; its body is the wire room's.
-pub const FORWARD: i16 = 20_100;
+pub(super) const FORWARD: i16 = 20_100;
 
 /// Version of all of these.
 pub(super) const VERSION: i16 = 0;

@@ -13,7 +13,7 @@
 //! a later one can fit the offset again by chance and apply to a state it was not decided on.
 
 use anyhow::Result;
-use bytes::{BufMut, Bytes};
+use bytes::BufMut;
 
 use super::codec::Input;
 use crate::ids::Offset;
@@ -73,13 +73,6 @@ impl Guard {
             run: input.u32()?,
             broken: input.flag()?,
         })
-    }
-
-    /// The bytes of [`Guard::encode`] by themselves, to compare nodes in tests.
-    pub(super) fn bytes(&self) -> Bytes {
-        let mut out = Vec::new();
-        self.encode(&mut out);
-        out.into()
     }
 }
 
@@ -153,9 +146,10 @@ mod tests {
             run: 3,
             broken: true,
         };
-        let bytes = guard.bytes();
+        let mut bytes = Vec::new();
+        guard.encode(&mut bytes);
         assert_eq!(bytes.len(), 13);
-        assert_eq!(Guard::decode(&mut Input(bytes)).unwrap(), guard);
+        assert_eq!(Guard::decode(&mut Input(bytes.into())).unwrap(), guard);
     }
 
     /// A small world, walked through exhaustively. A leader decides batches ahead: each one names

@@ -107,16 +107,14 @@ impl History {
         let Some(applied) = known.applied else {
             return Ok(());
         };
-        let mut next = from.index;
         let range = keys::log_key(from.index)..=keys::log_key(applied);
-        for item in self.0.entries.range(range) {
+        for (expected, item) in (from.index..).zip(self.0.entries.range(range)) {
             let (key, value) = item.into_inner().context("cannot read the log")?;
             let index = keys::log_index(&key).context("the log holds a key that is no index")?;
             ensure!(
-                index == next,
-                "the log has a hole: entry {next} is missing before {index}"
+                index == expected,
+                "the log has a hole: entry {expected} is missing"
             );
-            next += 1;
             if known.index.is_void(index) {
                 continue;
             }

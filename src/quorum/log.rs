@@ -33,7 +33,7 @@ const ENTRY_OVERHEAD: usize = 128;
 
 /// The log. Clones share one state.
 #[derive(Clone)]
-pub struct Log(Arc<Shared>);
+pub(super) struct Log(Arc<Shared>);
 
 struct Shared {
     keyspace: Keyspace,

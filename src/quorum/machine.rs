@@ -61,7 +61,7 @@ impl State {
 }
 
 /// The state machine of one node.
-pub struct Machine {
+pub(super) struct Machine {
     state: State,
     tail: Tail,
     pending: Pending,

@@ -56,7 +56,7 @@ impl RaftNetworkFactory<Config> for Network {
 }
 
 /// One connection to one peer, for one purpose.
-pub struct Client {
+pub(super) struct Client {
     gate: Gate,
     target: u64,
     /// The peer as it was when this client was made.

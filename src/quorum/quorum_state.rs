@@ -14,6 +14,7 @@
 //!   zeros, crc32c u32 of the 60 bytes before it
 //! ```
 
+use std::cmp::Ordering;
 use std::fs::{File, OpenOptions};
 use std::io::ErrorKind;
 use std::os::unix::fs::FileExt;
@@ -165,7 +166,7 @@ pub(super) fn check(promise: &Promise, vote: Option<Vote>, last: Option<LogId>) 
         let fell_behind = match vote {
             None => true,
             // Two votes of one term for different nodes do not compare: that is no later vote either.
-            Some(vote) => !(vote >= promised),
+            Some(vote) => vote.partial_cmp(&promised).is_none_or(Ordering::is_lt),
         };
         if fell_behind {
             let stored = vote.map_or_else(|| "no vote".to_owned(), |vote| format!("vote {vote}"));

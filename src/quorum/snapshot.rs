@@ -33,9 +33,7 @@ use super::index::Index;
 use super::log::Log;
 use super::machine::State;
 use super::publisher::Publisher;
-use super::types::{
-    CommittedLeaderId, Config, LogId, Member, SnapshotMeta, StoredMembership, term_of,
-};
+use super::types::{CommittedLeaderId, Config, LogId, Member, SnapshotMeta, StoredMembership};
 use super::writer::Op;
 use crate::clock::{Clock, Ticks};
 use crate::feed::snapshots::{self as feed, SnapshotId, Written};
@@ -55,7 +53,7 @@ const FORMAT: u8 = 1;
 /// A snapshot as openraft hands it on: both files, opened, so that they stay readable although a
 /// newer one may replace them.
 #[derive(Debug)]
-pub struct Pair {
+pub(super) struct Pair {
     /// The side file.
     pub(super) side: File,
     /// Kafka's file.
@@ -470,7 +468,7 @@ impl Snapshots {
 }
 
 /// Writes one snapshot, off the tasks that raft runs on.
-pub struct Builder {
+pub(super) struct Builder {
     snapshots: Snapshots,
     state: State,
 }

@@ -24,7 +24,7 @@ const JOURNAL_BYTES_MAX: u64 = 128 * 1024 * 1024;
 const WORKER_THREADS: usize = 2;
 
 /// The open store. It belongs to this process until [`Store::close`].
-pub struct Store {
+pub(super) struct Store {
     pub(super) log: Log,
     pub(super) entries: Keyspace,
     pub(super) history_floor: u64,

@@ -13,7 +13,7 @@ use crate::ids::{BrokerId, Endpoint, Epoch, Uuid, Voter};
 /// The types that openraft works with. Standard leader ids: one leader per term, so that a term can
 /// be Kafka's leader epoch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Config {}
+pub(super) struct Config {}
 
 impl openraft::RaftTypeConfig for Config {
     type D = Change;
@@ -77,10 +77,10 @@ pub(super) fn kafka_id(id: u64) -> BrokerId {
 /// The payload of a Normal entry: a batch as the leader decided it, and what goes with it. The rare
 /// parts stay encoded, so that a clone costs three reference counts.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Change {
+pub(super) struct Change {
     /// The unbroken life of the leader's `ahead` in which it was decided.
     pub run: u32,
-    /// Who caused it ([`super::codec::decode_origin`]).
+    /// Who caused it ([`super::codec::encode_origin`]).
     pub origin: Bytes,
     /// Changes of the side room ([`super::codec::decode_side`]).
     pub side: Bytes,
@@ -102,7 +102,7 @@ impl fmt::Display for Change {
 
 /// What applying an entry came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Applied {
+pub(super) enum Applied {
     /// It changed the image (or was no batch at all).
     Done,
     /// The guard found it decided on another state: it changed nothing.
@@ -117,7 +117,7 @@ impl fmt::Display for Applied {
 
 /// A member of the quorum: the other half of its identity, and where it is reached.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Member {
+pub(super) struct Member {
     /// `directory.id`; zero until it is known.
     pub directory_id: Uuid,
     /// Its controller listeners, the default one first.
@@ -146,7 +146,7 @@ impl From<&Voter> for Member {
 
 /// Where openraft reports the end of one write. Called exactly once: with the result, or with
 /// `None` where openraft dropped it unanswered (it stopped).
-pub struct Reply<T>(Option<Box<dyn FnOnce(Option<T>) + Send>>);
+pub(super) struct Reply<T>(Option<Box<dyn FnOnce(Option<T>) + Send>>);
 
 impl<T> Reply<T> {
     /// A reply that calls this function.

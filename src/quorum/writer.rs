@@ -69,10 +69,6 @@ pub(super) enum Op {
         floor: u64,
         done: oneshot::Sender<io::Result<()>>,
     },
-    /// Told when everything before it is durable.
-    Flush {
-        done: oneshot::Sender<io::Result<()>>,
-    },
     /// The last operation: what came before is made durable, then the thread ends.
     Stop,
 }
@@ -152,13 +148,6 @@ impl Writer {
     pub(super) fn marks<T>(&self, look: impl FnOnce(&mut Marks) -> T) -> T {
         look(&mut self.marks.lock().unwrap_or_else(PoisonError::into_inner))
     }
-
-    /// Waits until everything queued so far is durable.
-    pub(super) async fn flush(&self) -> io::Result<()> {
-        let (done, told) = oneshot::channel();
-        self.send(Op::Flush { done });
-        told.await.unwrap_or_else(|_| Err(self.fault.as_io()))
-    }
 }
 
 enum Waiting {
@@ -179,7 +168,7 @@ impl Waiting {
 fn fail(op: Op, fault: &Fault) {
     match op {
         Op::Append { done, .. } => Waiting::Append(done).tell(Err(fault.as_io())),
-        Op::Vote { done, .. } | Op::HistoryFloor { done, .. } | Op::Flush { done } => {
+        Op::Vote { done, .. } | Op::HistoryFloor { done, .. } => {
             Waiting::Other(done).tell(Err(fault.as_io()));
         }
         Op::Truncate { .. } | Op::Purge { .. } | Op::Stop => {}
@@ -304,10 +293,6 @@ impl Thread {
             Op::HistoryFloor { floor, done } => {
                 group.waiting.push(Waiting::Other(done));
                 (group.floor, group.sync) = (Some(floor), true);
-            }
-            Op::Flush { done } => {
-                group.waiting.push(Waiting::Other(done));
-                group.sync = true;
             }
             Op::Stop => group.stop = true,
         }

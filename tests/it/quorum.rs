@@ -1,7 +1,7 @@
 //! The quorum from outside: nodes in this process, real stores, real sockets.
 
 mod cluster;
-pub mod node;
+pub(crate) mod node;
 
 use std::path::Path;
 use std::sync::Arc;

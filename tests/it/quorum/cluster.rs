@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::TcpListener as StdListener;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt;
@@ -13,6 +13,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Runtime};
+use tokio::time::Instant;
 use yakt::controller::{Outcome, Propose, QuorumEvent};
 use yakt::ids::{BrokerId, Endpoint, Epoch, Uuid, Voter};
 use yakt::image::Image;
@@ -136,13 +137,13 @@ impl Cluster {
                     }
                 }
             }
-            std::thread::sleep(Duration::from_millis(10));
+            pause();
         }
         panic!("no leader after epoch {epoch}");
     }
 
     /// Waits until a node says that it leads.
-    fn anybody_leading(&mut self) -> (usize, Epoch) {
+    fn anybody_leading(&self) -> (usize, Epoch) {
         for _ in 0..3_000 {
             for (at, seat) in self.seats.iter().enumerate() {
                 let Some((_, node)) = &seat.running else {
@@ -153,7 +154,7 @@ impl Cluster {
                     return (at, published.quorum.epoch);
                 }
             }
-            std::thread::sleep(Duration::from_millis(10));
+            pause();
         }
         panic!("nobody leads");
     }
@@ -243,6 +244,14 @@ async fn serve(stream: TcpStream, quorum: Quorum) {
             }
         }
     }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "events of several runtimes cannot be awaited at once"
+)]
+fn pause() {
+    std::thread::sleep(Duration::from_millis(10));
 }
 
 fn names(prefix: &str, count: usize) -> Vec<String> {
@@ -447,8 +456,7 @@ fn voters_are_added_and_removed_one_by_one() {
     assert_eq!(leader, 0);
     let mut decider = Decider::new(epoch, image);
     cluster.commit(0, &mut decider, &names("a", 50));
-    for at in 1..3 {
-        let (id, host, port) = all[at].clone();
+    for (at, (id, host, port)) in all.into_iter().enumerate().skip(1) {
         let endpoint = Endpoint {
             name: "CONTROLLER".to_owned(),
             host,

@@ -18,14 +18,14 @@ use yakt::settings::Settings;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A node and what it tells.
-pub struct Node {
-    pub quorum: Quorum,
-    pub events: QuorumEvents,
-    pub published: watch::Receiver<Arc<Published>>,
+pub(crate) struct Node {
+    pub(crate) quorum: Quorum,
+    pub(crate) events: QuorumEvents,
+    pub(crate) published: watch::Receiver<Arc<Published>>,
 }
 
 impl Node {
-    pub async fn start(settings: Settings) -> Self {
+    pub(crate) async fn start(settings: Settings) -> Self {
         let clock = Arc::new(SystemClock::new());
         let started = Quorum::start(Arc::new(settings), clock, Vec::new()).await;
         let (quorum, events, published) = started.unwrap();
@@ -36,7 +36,7 @@ impl Node {
         }
     }
 
-    pub async fn event(&mut self) -> QuorumEvent {
+    pub(crate) async fn event(&mut self) -> QuorumEvent {
         timeout(PATIENCE, self.events.recv())
             .await
             .expect("no event")
@@ -44,7 +44,7 @@ impl Node {
     }
 
     /// Waits until it leads.
-    pub async fn leading(&mut self) -> (Epoch, Image) {
+    pub(crate) async fn leading(&mut self) -> (Epoch, Image) {
         loop {
             if let QuorumEvent::Leading { epoch, image } = self.event().await {
                 return (epoch, image);
@@ -53,7 +53,7 @@ impl Node {
     }
 
     /// Waits for the next outcomes, in the order they come.
-    pub async fn outcomes(&mut self, count: usize) -> Vec<(u64, Outcome)> {
+    pub(crate) async fn outcomes(&mut self, count: usize) -> Vec<(u64, Outcome)> {
         let mut outcomes = Vec::new();
         while outcomes.len() < count {
             if let QuorumEvent::Outcome { ticket, outcome } = self.event().await {
@@ -64,7 +64,7 @@ impl Node {
     }
 
     /// Waits for a barrier to be passed.
-    pub async fn barrier(&mut self, epoch: Epoch) -> Image {
+    pub(crate) async fn barrier(&mut self, epoch: Epoch) -> Image {
         loop {
             if let Some(image) = self.try_barrier(epoch).await {
                 return image;
@@ -73,7 +73,7 @@ impl Node {
     }
 
     /// Asks for a barrier; `None` where leadership is lost or no quorum answers.
-    pub async fn try_barrier(&mut self, epoch: Epoch) -> Option<Image> {
+    pub(crate) async fn try_barrier(&mut self, epoch: Epoch) -> Option<Image> {
         self.quorum.barrier(epoch);
         loop {
             if let QuorumEvent::Barrier { image, .. } = self.event().await {
@@ -82,27 +82,30 @@ impl Node {
         }
     }
 
-    pub fn end_offset(&self) -> i64 {
+    pub(crate) fn end_offset(&self) -> i64 {
         self.published.borrow().image.end_offset()
     }
 
     /// Waits until something published is so.
-    pub async fn until(&mut self, what: impl FnMut(&Arc<Published>) -> bool) -> Arc<Published> {
+    pub(crate) async fn until(
+        &mut self,
+        what: impl FnMut(&Arc<Published>) -> bool,
+    ) -> Arc<Published> {
         let found = timeout(PATIENCE, self.published.wait_for(what)).await;
         Arc::clone(&found.expect("it never came").expect("it stopped"))
     }
 }
 
 /// Decides batches as the controller does: each on everything before it.
-pub struct Decider {
-    pub epoch: Epoch,
-    pub run: u32,
-    pub ticket: u64,
-    pub ahead: Image,
+pub(crate) struct Decider {
+    pub(crate) epoch: Epoch,
+    pub(crate) run: u32,
+    pub(crate) ticket: u64,
+    pub(crate) ahead: Image,
 }
 
 impl Decider {
-    pub fn new(epoch: Epoch, ahead: Image) -> Self {
+    pub(crate) fn new(epoch: Epoch, ahead: Image) -> Self {
         Self {
             epoch,
             run: 1,
@@ -111,7 +114,7 @@ impl Decider {
         }
     }
 
-    pub fn decide(&mut self, records: &[Record]) -> Proposal {
+    pub(crate) fn decide(&mut self, records: &[Record]) -> Proposal {
         let batch = Batch::build(self.ahead.end_offset(), self.epoch, 1_000, 30, records).unwrap();
         self.ahead.apply_batch(&batch, &[]).unwrap();
         self.ticket += 1;
@@ -126,7 +129,7 @@ impl Decider {
         }
     }
 
-    pub fn topic(&mut self, name: &str) -> Proposal {
+    pub(crate) fn topic(&mut self, name: &str) -> Proposal {
         let topic_id = Uuid::from_u128(0x7000 + self.ahead.end_offset() as u128);
         self.decide(&[TopicRecord {
             name: name.to_owned(),
