@@ -1,7 +1,7 @@
 //! The shape of every request body, and a walk over it before anything is decoded.
 //!
 //! kafka-protocol's decoder reserves memory for whatever number of elements an array claims, so five
-//! bytes can end the process. The walk goes over a body by its [`table`] first: it allocates
+//! bytes can end the process. The walk goes over a body by its `table` first: it allocates
 //! nothing, counts every claimed length against the bytes that are really there, and finds out how
 //! much memory the decoded request may take. Only a body that passed is decoded.
 //!

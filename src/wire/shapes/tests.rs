@@ -13,11 +13,14 @@ use super::*;
 /// How many random bodies each version of each request is tried with.
 const BODIES: u64 = 24;
 
+/// The request encoded again, and how many bytes were left over.
+type Recoded = (Bytes, usize);
+
 /// The wire crate's own reader and writer for one request.
 struct Codec {
     versions: VersionRange,
     /// Decodes, encodes what came out, and says how many bytes were left over.
-    recode: fn(&[u8], i16) -> anyhow::Result<(Bytes, usize)>,
+    recode: fn(&[u8], i16) -> anyhow::Result<Recoded>,
 }
 
 fn codec<R: Request>() -> Codec {

@@ -5,13 +5,13 @@ use kafka_protocol::messages::*;
 use kafka_protocol::protocol::{Decodable, Encodable, Message, Request, StrBytes};
 
 /// One API as a client knows it.
-pub struct Api {
+pub(super) struct Api {
     /// An ordinary request in this version.
-    pub sample: fn(i16) -> anyhow::Result<Bytes>,
+    pub(super) sample: fn(i16) -> anyhow::Result<Bytes>,
     /// Decodes a request and encodes it again.
-    pub recode: fn(Bytes, i16) -> anyhow::Result<Bytes>,
+    pub(super) recode: fn(Bytes, i16) -> anyhow::Result<Bytes>,
     /// Reads an answer to its last byte; the text shows it.
-    pub read_answer: fn(Bytes, i16) -> anyhow::Result<String>,
+    pub(super) read_answer: fn(Bytes, i16) -> anyhow::Result<String>,
 }
 
 fn encode<M: Message + Encodable>(message: &M, version: i16) -> anyhow::Result<Bytes> {
@@ -40,7 +40,7 @@ where
 macro_rules! apis {
     ($($key:ident $request:ident)*) => {
         /// What the crate knows of this API.
-        pub fn api(key: ApiKey) -> Api {
+        pub(super) fn api(key: ApiKey) -> Api {
             let api = match key {
                 $(ApiKey::$key => of::<$request>(),)*
                 other => panic!("{other:?} is new: add it to this list"),

@@ -17,7 +17,7 @@ fn sample(key: ApiKey, version: i16) -> Vec<u8> {
     (api(key).sample)(version).unwrap().to_vec()
 }
 
-async fn nothing_comes(client: &mut Client) -> bool {
+async fn nothing_comes(client: &Client) -> bool {
     let soon = Duration::from_millis(60);
     tokio::time::timeout(soon, client.stream.readable())
         .await
@@ -44,7 +44,7 @@ async fn eight_writes_are_decided_together_and_answered_in_order() {
     for held in late.by_ref().take(7) {
         held.decide(&server.fakes);
     }
-    assert!(nothing_comes(&mut client).await);
+    assert!(nothing_comes(&client).await);
     late.for_each(|held| held.decide(&server.fakes));
     for id in 0..8 {
         assert_eq!(client.correlation().await, Some(id));
@@ -69,7 +69,7 @@ async fn a_read_sees_what_the_writes_before_it_have_done() {
         .await;
     let held = server.fakes.held(1).await;
     assert!(
-        nothing_comes(&mut client).await,
+        nothing_comes(&client).await,
         "the read waits for the write before it"
     );
     // The image moves on with the write, and the read must see that.
@@ -98,7 +98,7 @@ async fn a_parked_fetch_parks_only_its_own_connection() {
         .send(ApiKey::Fetch as i16, 17, 1, &sample(ApiKey::Fetch, 17))
         .await;
     parked.send(ApiKey::ApiVersions as i16, 0, 2, &[]).await;
-    assert!(nothing_comes(&mut parked).await);
+    assert!(nothing_comes(&parked).await);
     let mut other = server.connect().await;
     assert!(other.works().await);
     server.fakes.news.send_replace(true);

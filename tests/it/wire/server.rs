@@ -30,36 +30,36 @@ use yakt::wire::doors::{Call, Doors, Forward, PeerCall, PeerDoor, Serve, Served,
 use yakt::wire::registry::Seats;
 
 /// How long a test waits for what must come.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 /// A peer API of the fake.
-pub const PEER_KEY: i16 = 20_007;
+pub(super) const PEER_KEY: i16 = 20_007;
 
 /// The listener and all that stands behind it.
-pub struct Server {
-    pub wire: Wire,
-    pub address: SocketAddr,
-    pub published: watch::Sender<Arc<Published>>,
-    pub fakes: Arc<Fakes>,
-    pub metrics: Arc<Metrics>,
+pub(super) struct Server {
+    pub(super) wire: Wire,
+    pub(super) address: SocketAddr,
+    pub(super) published: watch::Sender<Arc<Published>>,
+    pub(super) fakes: Arc<Fakes>,
+    pub(super) metrics: Arc<Metrics>,
 }
 
 impl Server {
     /// A node that leads a quorum of one, with an empty image.
-    pub async fn leading() -> Self {
+    pub(super) async fn leading() -> Self {
         Self::with(Settings::default(), leader(3000)).await
     }
 
     /// The same, and its Fetch is the real one.
-    pub async fn leading_with_feed() -> Self {
+    pub(super) async fn leading_with_feed() -> Self {
         Self::start(Settings::default(), leader(3000), true, BIG_BYTES_MAX).await
     }
 
     /// The same, and big requests together may take so many bytes.
-    pub async fn with_budget(bytes: usize) -> Self {
+    pub(super) async fn with_budget(bytes: usize) -> Self {
         Self::start(Settings::default(), leader(3000), false, bytes).await
     }
 
-    pub async fn with(settings: Settings, published: Published) -> Self {
+    pub(super) async fn with(settings: Settings, published: Published) -> Self {
         Self::start(settings, published, false, BIG_BYTES_MAX).await
     }
 
@@ -121,14 +121,14 @@ impl Server {
         }
     }
 
-    pub async fn connect(&self) -> Client {
+    pub(super) async fn connect(&self) -> Client {
         Client {
             stream: TcpStream::connect(self.address).await.unwrap(),
         }
     }
 
     /// Waits until so many connections were closed for this reason.
-    pub async fn closed(&self, why: Closed, count: u64) {
+    pub(super) async fn closed(&self, why: Closed, count: u64) {
         let counted = async {
             while self.metrics.connections_closed(why) < count {
                 tokio::time::sleep(Duration::from_millis(2)).await;
@@ -141,7 +141,7 @@ impl Server {
 }
 
 /// What this node publishes when `leader` leads; this node is always 3000.
-pub fn leader(leader: i32) -> Published {
+pub(super) fn leader(leader: i32) -> Published {
     let mut published = Published::default();
     published.quorum.node_id = 3000;
     published.quorum.epoch = 1;
@@ -151,17 +151,17 @@ pub fn leader(leader: i32) -> Published {
 }
 
 /// A write that waits for the test.
-pub struct Held {
-    pub request: Box<dyn AnyWrite>,
-    pub caller: Caller,
-    pub api: i16,
+pub(super) struct Held {
+    pub(super) request: Box<dyn AnyWrite>,
+    pub(super) caller: Caller,
+    pub(super) api: i16,
     version: i16,
     reply: oneshot::Sender<Replied>,
 }
 
 impl Held {
     /// Answers it with what its own decision says, as if that were committed.
-    pub fn decide(self, fakes: &Fakes) {
+    pub(super) fn decide(self, fakes: &Fakes) {
         let Self {
             request,
             caller,
@@ -174,20 +174,20 @@ impl Held {
 }
 
 /// Everything behind the doors.
-pub struct Fakes {
+pub(super) struct Fakes {
     published: watch::Receiver<Arc<Published>>,
     settings: Arc<Settings>,
     /// Writes wait here while `hold` says so.
-    pub hold: Mutex<bool>,
-    pub held: Mutex<VecDeque<Held>>,
+    pub(super) hold: Mutex<bool>,
+    pub(super) held: Mutex<VecDeque<Held>>,
     /// Fetches wait until this is true.
-    pub news: watch::Sender<bool>,
+    pub(super) news: watch::Sender<bool>,
     /// What was forwarded, in order.
-    pub forwarded: Mutex<Vec<Bytes>>,
+    pub(super) forwarded: Mutex<Vec<Bytes>>,
     /// How forwarding ends: the answer's bytes, or an error.
-    pub forward_answer: Mutex<Option<Bytes>>,
+    pub(super) forward_answer: Mutex<Option<Bytes>>,
     /// Peers' frames, in the order they came.
-    pub peer_calls: Mutex<Vec<Bytes>>,
+    pub(super) peer_calls: Mutex<Vec<Bytes>>,
 }
 
 impl Fakes {
@@ -220,7 +220,7 @@ impl Fakes {
     }
 
     /// Waits until so many writes are held.
-    pub async fn held(&self, count: usize) -> Vec<Held> {
+    pub(super) async fn held(&self, count: usize) -> Vec<Held> {
         let there = async {
             while self.held.lock().unwrap().len() < count {
                 tokio::time::sleep(Duration::from_millis(2)).await;
@@ -307,23 +307,23 @@ impl PeerDoor for Fakes {
 }
 
 /// A client that speaks in frames.
-pub struct Client {
-    pub stream: TcpStream,
+pub(super) struct Client {
+    pub(super) stream: TcpStream,
 }
 
 impl Client {
     /// Sends bytes as they are.
-    pub async fn raw(&mut self, bytes: &[u8]) {
+    pub(super) async fn raw(&mut self, bytes: &[u8]) {
         // The server may have closed already; what it says to that is what the test looks at.
         let _ = self.stream.write_all(bytes).await;
     }
 
-    pub async fn send(&mut self, key: i16, version: i16, correlation: i32, body: &[u8]) {
+    pub(super) async fn send(&mut self, key: i16, version: i16, correlation: i32, body: &[u8]) {
         self.raw(&frame(key, version, correlation, body)).await;
     }
 
     /// The next frame without its length; `None` if the server closes instead.
-    pub async fn receive(&mut self) -> Option<Bytes> {
+    pub(super) async fn receive(&mut self) -> Option<Bytes> {
         let whole = async {
             let length = self.stream.read_i32().await.ok()?;
             let mut frame = vec![0; length as usize];
@@ -336,13 +336,13 @@ impl Client {
     }
 
     /// The correlation id of the next answer.
-    pub async fn correlation(&mut self) -> Option<i32> {
+    pub(super) async fn correlation(&mut self) -> Option<i32> {
         let frame = self.receive().await?;
         Some(i32::from_be_bytes(frame[..4].try_into().unwrap()))
     }
 
     /// Sends a request and waits for its answer's body.
-    pub async fn ask(&mut self, key: ApiKey, version: i16, body: &[u8]) -> Option<Bytes> {
+    pub(super) async fn ask(&mut self, key: ApiKey, version: i16, body: &[u8]) -> Option<Bytes> {
         self.send(key as i16, version, 77, body).await;
         let mut frame = self.receive().await?;
         assert_eq!(frame.split_to(4), 77_i32.to_be_bytes().as_slice());
@@ -353,13 +353,13 @@ impl Client {
     }
 
     /// Whether the connection still answers: ApiVersions 0 is always answered.
-    pub async fn works(&mut self) -> bool {
+    pub(super) async fn works(&mut self) -> bool {
         self.ask(ApiKey::ApiVersions, 0, &[]).await.is_some()
     }
 }
 
 /// A request frame with its length and the header that its key and version demand.
-pub fn frame(key: i16, version: i16, correlation: i32, body: &[u8]) -> Vec<u8> {
+pub(super) fn frame(key: i16, version: i16, correlation: i32, body: &[u8]) -> Vec<u8> {
     let api = ApiKey::try_from(key);
     let flexible = api.is_ok_and(|api| api.request_header_version(version) == 2);
     let mut content = BytesMut::new();
