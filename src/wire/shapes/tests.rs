@@ -363,7 +363,7 @@ fn whatever_is_accepted_can_be_decoded_safely() {
             }
         }
     });
-    let garbage = (0..200_000u64).map(|seed| SmallRng::seed_from_u64(seed));
+    let garbage = (0..200_000).map(SmallRng::seed_from_u64);
     for mut rng in garbage {
         let shape = SHAPES.choose(&mut rng).unwrap();
         let codec = codec_of(shape.key);
