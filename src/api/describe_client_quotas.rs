@@ -182,7 +182,7 @@ mod tests {
             let name = |it: &EntityData| {
                 it.entity_name
                     .as_ref()
-                    .map_or("*".into(), |it| it.to_string())
+                    .map_or_else(|| "*".to_owned(), |it| it.to_string())
             };
             let parts = entry
                 .entity

@@ -91,24 +91,18 @@ fn replicas(
             .replicas
             .iter()
             .find(|state| is_replica_of(voter, state));
-        match known {
-            Some(state) => row(state, version),
-            None => row(
-                &ids::ReplicaState {
-                    id: voter.id,
-                    directory_id: voter.directory_id,
-                    // The leader's own log ends where its image does.
-                    end_offset: if quorum.leader == Some(voter.id) {
-                        end_offset
-                    } else {
-                        -1
-                    },
-                    last_fetch_ms: -1,
-                    last_caught_up_ms: -1,
-                },
-                version,
-            ),
+        let mut state = known.cloned().unwrap_or(ids::ReplicaState {
+            id: voter.id,
+            directory_id: voter.directory_id,
+            end_offset: -1,
+            last_fetch_ms: -1,
+            last_caught_up_ms: -1,
+        });
+        if quorum.leader == Some(voter.id) {
+            // The leader's own log ends where its image does, or behind it.
+            state.end_offset = state.end_offset.max(end_offset);
         }
+        row(&state, version)
     });
     let observers = quorum
         .replicas

@@ -311,22 +311,18 @@ fn deltas(
     let after = if full { -1 } else { after };
     let mut changes = image.changes(after, kinds);
     // The end of a broker's life is told by its tombstone; a life that was replaced is no news here.
-    changes.retain(|it| !matches!(it.what, Changed::Closed(..)) && !(full && is_gone(it)));
+    changes.retain(|it| !(matches!(it.what, Changed::Closed(..)) || full && is_gone(it)));
     let fits = whole_records(
         &changes,
         limit,
         if full { image.complete_since() } else { after },
     );
-    let end = match changes
-        .get(fits)
-        .and(changes.get(..fits))
-        .and_then(<[_]>::last)
-    {
-        Some(last) => Stamp {
+    let end = match changes.get(..fits).and_then(<[_]>::last) {
+        Some(last) if fits < changes.len() => Stamp {
             offset: last.stamp.offset + 1,
             time: last.stamp.time,
         },
-        None => end_of(image),
+        _ => end_of(image),
     };
     changes.truncate(fits);
     let changes = changes.iter().map(|change| delta(image, change)).collect();

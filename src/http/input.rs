@@ -53,7 +53,7 @@ pub(super) struct Fields(Map<String, Value>);
 impl Fields {
     /// The fields of an enveloped record, if it carries one of these names. What else stands in the
     /// envelope, the caller's timestamp for one, is ignored.
-    pub(super) fn of_record(&self, names: &[&str]) -> Result<Fields, Problem> {
+    pub(super) fn of_record(&self, names: &[&str]) -> Result<Self, Problem> {
         let name = self
             .0
             .get("name")
@@ -66,7 +66,7 @@ impl Fields {
             )));
         }
         match self.0.get("fields") {
-            Some(Value::Object(fields)) => Ok(Fields(fields.clone())),
+            Some(Value::Object(fields)) => Ok(Self(fields.clone())),
             _ => Err(Problem::bad(
                 "The record must have an object called fields.",
             )),

@@ -36,7 +36,7 @@ pub(super) struct Parameter {
 /// What an answer holds.
 enum Answer {
     Json {
-        schema: RefOr<Schema>,
+        schema: Value,
         parts: Vec<(String, RefOr<Schema>)>,
         map: bool,
     },
@@ -108,7 +108,7 @@ impl Route {
     fn answers_json<T: ToSchema>(mut self, map: bool) -> Self {
         let mut parts = vec![(T::name().into_owned(), T::schema())];
         T::schemas(&mut parts);
-        let schema = utoipa::openapi::Ref::from_schema_name(T::name()).into();
+        let schema = json!({"$ref": format!("#/components/schemas/{}", T::name())});
         self.answer = Answer::Json { schema, parts, map };
         self
     }

@@ -72,7 +72,7 @@ pub(super) async fn quorum(State(doors): State<Doors>) -> Reply<QuorumJson> {
         let known = state_of(voter.id.0, voter.directory_id).map(|it| it.end_offset);
         let own = (voter.id.0 == quorum.node_id).then_some(end);
         let endpoint = voter.endpoints.first().map(EndpointJson::from);
-        replica(voter.id.0, voter.directory_id, endpoint, known.or(own), end)
+        replica(voter.id.0, voter.directory_id, endpoint, own.or(known), end)
     });
     let is_voter = |it: &ReplicaState| {
         let same = |id: i32, directory: Uuid| {

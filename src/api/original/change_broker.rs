@@ -79,12 +79,10 @@ impl ChangeBroker {
         done: Done,
     ) -> Result<Decision<Done>, Refusal> {
         let now = broker.end_points.first();
-        let host = self.host.as_deref().or(now.map(|it| &*it.host));
-        let port = self.port.or(now.map(|it| it.port));
-        let security_protocol = self
-            .security_protocol
-            .or(now.map(|it| it.security_protocol))
-            .unwrap_or_default();
+        let host = self.host.as_deref().or_else(|| now.map(|it| &*it.host));
+        let port = self.port.or_else(|| now.map(|it| it.port));
+        let of_now = || now.map(|it| it.security_protocol);
+        let security_protocol = self.security_protocol.or_else(of_now).unwrap_or_default();
         let record = RegisterBrokerRecord {
             end_points: end_points(host, port, security_protocol)?,
             fenced,

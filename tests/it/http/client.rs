@@ -14,25 +14,25 @@ use super::schema;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Talks to one node and knows its OpenAPI document.
-pub struct Client {
+pub(super) struct Client {
     address: SocketAddr,
     document: Value,
 }
 
 /// What came back.
 #[derive(Debug)]
-pub struct Answer {
-    pub status: u16,
+pub(super) struct Answer {
+    pub(super) status: u16,
     head: String,
-    pub body: String,
+    pub(super) body: String,
 }
 
 impl Answer {
-    pub fn json(&self) -> Value {
+    pub(super) fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
     /// A header's value.
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
         let mut lines = self
             .head
             .lines()
@@ -43,7 +43,7 @@ impl Answer {
             .map(|(_, value)| value)
     }
     /// The end offset it is true for.
-    pub fn offset(&self) -> i64 {
+    pub(super) fn offset(&self) -> i64 {
         self.header("YAKt-Offset")
             .and_then(|it| it.parse().ok())
             .expect("every answer has it")
@@ -51,23 +51,23 @@ impl Answer {
 }
 
 impl Client {
-    pub async fn of(address: SocketAddr) -> Self {
+    pub(super) async fn of(address: SocketAddr) -> Self {
         let document = raw(address, "GET", "/openapi.json", &[], "").await.json();
         Self { address, document }
     }
 
-    pub async fn get(&self, path: &str) -> Answer {
+    pub(super) async fn get(&self, path: &str) -> Answer {
         self.call("GET", path, "").await
     }
-    pub async fn post(&self, path: &str, body: &str) -> Answer {
+    pub(super) async fn post(&self, path: &str, body: &str) -> Answer {
         self.call("POST", path, body).await
     }
-    pub async fn delete(&self, path: &str, body: &str) -> Answer {
+    pub(super) async fn delete(&self, path: &str, body: &str) -> Answer {
         self.call("DELETE", path, body).await
     }
 
     /// Asks, and checks the answer against the document.
-    pub async fn call(&self, method: &str, path: &str, body: &str) -> Answer {
+    pub(super) async fn call(&self, method: &str, path: &str, body: &str) -> Answer {
         let answer = raw(self.address, method, path, &[], body).await;
         schema::check_answer(&self.document, method, path, answer.status, &answer.body);
         assert!(answer.header("YAKt-Offset").is_some() && answer.header("YAKt-Time").is_some());
@@ -76,7 +76,7 @@ impl Client {
 }
 
 /// One request on a connection of its own.
-pub async fn raw(
+pub(super) async fn raw(
     address: SocketAddr,
     method: &str,
     path: &str,

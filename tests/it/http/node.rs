@@ -21,20 +21,20 @@ use yakt::rules::bootstrap::default_seeds;
 use yakt::settings::Settings;
 
 /// A running node.
-pub struct Node {
-    pub http: Http,
-    pub doors: Doors,
-    pub published: watch::Sender<Arc<Published>>,
+pub(super) struct Node {
+    pub(super) http: Http,
+    pub(super) doors: Doors,
+    pub(super) published: watch::Sender<Arc<Published>>,
 }
 
 impl Node {
     /// Leads a quorum of one, formatted and activated.
-    pub async fn start() -> Self {
+    pub(super) async fn start() -> Self {
         Self::with(|_| {}).await
     }
 
     /// The same with other settings.
-    pub async fn with(edit: impl FnOnce(&mut Settings)) -> Self {
+    pub(super) async fn with(edit: impl FnOnce(&mut Settings)) -> Self {
         let doors = leading(edit).await;
         let published = doors.1;
         let doors = doors.0;
@@ -46,13 +46,15 @@ impl Node {
         }
     }
 
-    pub fn address(&self) -> SocketAddr {
+    pub(super) fn address(&self) -> SocketAddr {
         self.http.addresses()[0]
     }
 }
 
 /// The doors of a leader, without the listener.
-pub async fn leading(edit: impl FnOnce(&mut Settings)) -> (Doors, watch::Sender<Arc<Published>>) {
+pub(super) async fn leading(
+    edit: impl FnOnce(&mut Settings),
+) -> (Doors, watch::Sender<Arc<Published>>) {
     let mut settings = Settings {
         cluster_id: "a cluster".to_owned(),
         yakt_http_listeners: vec!["127.0.0.1:0".to_owned()],
@@ -89,7 +91,7 @@ pub async fn leading(edit: impl FnOnce(&mut Settings)) -> (Doors, watch::Sender<
 }
 
 /// The doors of a node that follows, with this way to its leader. Nothing moves its state by itself.
-pub fn following(leader: Arc<dyn Leader>) -> (Doors, watch::Sender<Arc<Published>>) {
+pub(super) fn following(leader: Arc<dyn Leader>) -> (Doors, watch::Sender<Arc<Published>>) {
     let settings = Settings {
         cluster_id: "a cluster".to_owned(),
         yakt_http_listeners: vec!["127.0.0.1:0".to_owned()],
@@ -217,7 +219,7 @@ impl Propose for Memory {
 }
 
 /// No leader is known elsewhere.
-pub struct NoLeader;
+pub(super) struct NoLeader;
 
 impl Leader for NoLeader {
     fn ask(&self, _body: Bytes) -> Option<Slow<anyhow::Result<Bytes>>> {

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 /// Panics unless the document says that this route may answer so.
 #[track_caller]
-pub fn check_answer(document: &Value, method: &str, path: &str, status: u16, body: &str) {
+pub(super) fn check_answer(document: &Value, method: &str, path: &str, status: u16, body: &str) {
     let path = path.split('?').next().unwrap_or_default();
     let operation = &operation(document, path)[method.to_ascii_lowercase()];
     let place = if status == 200 {
@@ -81,7 +81,7 @@ fn check(document: &Value, schema: &Value, value: &Value) -> Result<(), String> 
         for (name, field) in fields {
             let known = schema["properties"]
                 .get(name)
-                .or(schema.get("additionalProperties"));
+                .or_else(|| schema.get("additionalProperties"));
             match known {
                 Some(known) => {
                     check(document, known, field).map_err(|why| format!("{name}: {why}"))?
