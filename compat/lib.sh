@@ -4,9 +4,10 @@
 #   yakt   a YAKt node; its broker is compat/frames.py, which says that it can be reached where YAKt
 #          listens, so that a client that follows it comes back to YAKt
 #   kafka  an Apache Kafka controller; its broker is an Apache Kafka broker
+#   mixed  a YAKt node; its broker is an Apache Kafka broker
 # The cases find them by these variables:
 #   CONTROLLER  host:port of the controller listener
-#   BOOTSTRAP   host:port where clients begin: the broker's listener, with YAKt the same as CONTROLLER
+#   BOOTSTRAP   host:port where clients begin: the broker's listener; with yakt the same as CONTROLLER
 #   HTTP        host:port of YAKt's HTTP listener
 #   RUN         directory of this run: data, logs and properties files
 
@@ -101,6 +102,10 @@ start_yakt() {
   controller_process=$spawned
 }
 
+start_mixed() {
+  start_yakt
+}
+
 start_kafka() {
   HTTP=""
   # For the case dump-log, which reads a snapshot.
@@ -120,6 +125,10 @@ start_broker_of_yakt() {
   wait_for 20 "the broker of frames.py" grep -q unfenced "$RUN/broker.log"
 }
 
+start_broker_of_mixed() {
+  start_broker_of_kafka
+}
+
 start_broker_of_kafka() {
   BOOTSTRAP=127.0.0.1:$(free_port)
   cat >"$RUN/broker.properties" <<EOF
@@ -130,6 +139,8 @@ controller.listener.names=CONTROLLER
 listeners=PLAINTEXT://$BOOTSTRAP
 log.dirs=$RUN/broker
 offsets.topic.replication.factor=1
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
 auto.create.topics.enable=false
 log.cleaner.dedupe.buffer.size=10485760
 EOF

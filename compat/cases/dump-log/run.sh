@@ -1,5 +1,5 @@
 # Kafka's own decoder reads the log and a snapshot, and finds in them what was done before.
-# subjects: kafka yakt
+# subjects: kafka yakt mixed
 # stages: live stopped
 . "$COMPAT/tools.sh"
 cd "$RUN"
@@ -18,7 +18,7 @@ EOF
   exit
 fi
 
-if [ "$SUBJECT" = yakt ]; then
+if [ "$SUBJECT" != kafka ]; then
   rm -rf exported
   "$YAKT" export --log -c "$CONFIG" -o exported >exported.txt || exit 1
   "$YAKT" export --snapshot -c "$CONFIG" -o exported >>exported.txt || exit 1

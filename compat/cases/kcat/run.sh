@@ -1,5 +1,5 @@
 # kcat lists brokers and topics.
-# subjects: kafka yakt
+# subjects: kafka yakt mixed
 # stages: live
 "$PYTHON" - <<'PYTHON'
 import os, sys

@@ -1,5 +1,5 @@
 # Kafka's command line tools with --bootstrap-controller.
-# subjects: kafka yakt
+# subjects: kafka yakt mixed
 # stages: live
 . "$COMPAT/tools.sh"
 at="--bootstrap-controller $CONTROLLER"
