@@ -1,6 +1,6 @@
 //! Where a story is played: a leader whose proposals commit at once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use kafka_protocol::messages::alter_partition_request::{BrokerState, PartitionData, TopicData};
@@ -37,8 +37,10 @@ pub(super) struct Stage {
     core: Core,
     committed: Image,
     now: Now,
-    /// Brokers that are there, with how often they came.
-    alive: BTreeMap<i32, u32>,
+    /// Brokers that send heartbeats.
+    alive: BTreeSet<i32>,
+    /// How often each broker came.
+    lives: BTreeMap<i32, u32>,
     answers: Arc<Mutex<Vec<Replied>>>,
 }
 
@@ -58,7 +60,8 @@ impl Stage {
             core,
             committed: Image::default(),
             now,
-            alive: BTreeMap::new(),
+            alive: BTreeSet::new(),
+            lives: BTreeMap::new(),
             answers: Arc::default(),
         };
         let endpoint = Endpoint {
@@ -156,7 +159,8 @@ impl Stage {
     }
 
     fn register(&mut self, id: i32, rack: Option<&str>) -> Vec<String> {
-        let lives = self.alive.entry(id).or_default();
+        self.alive.insert(id);
+        let lives = self.lives.entry(id).or_default();
         *lives += 1;
         let incarnation = Uuid::from_u128((id as u128) << 64 | u128::from(*lives) << 8 | 0xff);
         let listener = Listener::default()
@@ -257,7 +261,7 @@ impl Stage {
             self.now.ticks = until;
             if until == next_heartbeat {
                 next_heartbeat = until.plus_ms(HEARTBEAT_MS);
-                for id in self.alive.keys().copied().collect::<Vec<_>>() {
+                for id in self.alive.iter().copied().collect::<Vec<_>>() {
                     lines.extend(self.heartbeat(id, false));
                 }
             }
