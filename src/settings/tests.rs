@@ -109,7 +109,10 @@ fn a_wrong_value_stops_the_start_with_key_value_and_what_is_allowed() {
         "controller.quorum.fetch.timeout.ms=100",
         "controller.quorum.fetch.timeout.ms=100: it must be at least 180, three heartbeats of the quorum",
     );
-    refused("bad=\\u12", "Malformed \\uxxxx encoding: not enough digits. (line_number = 1)");
+    refused(
+        "bad=\\u12",
+        "Malformed \\uxxxx encoding: not enough digits. (line_number = 1)",
+    );
 }
 
 #[test]

@@ -35,7 +35,9 @@ const RESERVED: &[(&str, &[&str])] = &[
     (
         "std::fs",
         // http reads /proc alone, for the metrics page.
-        &["settings", "format", "feed", "quorum", "http", "node", "cli"],
+        &[
+            "settings", "format", "feed", "quorum", "http", "node", "cli",
+        ],
     ),
     (
         "std::time",

@@ -1,8 +1,8 @@
 use kafka_protocol::protocol::Decodable;
 
 use super::*;
-use crate::ids::directory;
 use crate::api::testing::{World, broker, fence, partition, registration, topic};
+use crate::ids::directory;
 use crate::records::{PartitionRecord, Record, TopicRecord};
 
 /// Asks for these topics; `*` for all.
