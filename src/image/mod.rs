@@ -5,18 +5,19 @@
 //! two then differ. So apply each record **once**, and hand out clones: applied to two images of
 //! the same history, records make them grow apart in memory for good.
 //!
-//! Every object carries the [`Stamp`] of its last change, so "what changed since" needs no deltas
-//! ([`changes`]). What an image is made of comes out again as records ([`snapshot`]).
+//! Every object carries the [`Stamp`](crate::ids::Stamp) of its last change, so "what changed
+//! since" needs no deltas ([`changes`]). What an image is made of comes out again as records
+//! ([`snapshot`]).
 //!
 //! | file | holds |
 //! |---|---|
-//! | [`apply`] [`read`] | what each record does; everything that can be asked |
-//! | [`features`] [`cluster`] [`configs`] [`keyed`] | the small rooms |
-//! | [`topics`] [`partitions`] [`partition`] [`views`] | topics and partitions: what records do, and how others see them |
-//! | [`rows`] [`pvec`] [`names`] [`interner`] [`shards`] [`by_broker`] | how a million of them fit in 50 MB |
-//! | [`side`] | what Kafka's records cannot say |
-//! | [`changes`] [`times`] | what changed since when |
-//! | [`snapshot`] [`side_file`] [`side_codec`] | out and in again |
+//! | `apply` `read` | what each record does; everything that can be asked |
+//! | `features` `cluster` `configs` `keyed` | the small rooms |
+//! | `topics` `partitions` `partition` `views` | topics and partitions: what records do, and how others see them |
+//! | `rows` `pvec` `names` `interner` `shards` `by_broker` | how a million of them fit in 50 MB |
+//! | `side` | what Kafka's records cannot say |
+//! | `changes` `times` | what changed since when |
+//! | `snapshot` `side_file` `side_codec` | out and in again |
 //!
 //! The image knows nothing of requests, clocks, tasks or JSON.
 

@@ -1,7 +1,7 @@
 //! Out and in again: an image as records, in Kafka's order, and the image that such records make.
 //!
 //! What records cannot carry (stamps, tombstones, times, the side room) goes as bytes into a file
-//! beside them: see [`side_file`](super::side_file). With both, nothing is lost.
+//! beside them: see `side_file.rs`. With both, nothing is lost.
 
 use bytes::Bytes;
 
