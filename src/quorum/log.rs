@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::fmt::Debug;
 use std::io;
 use std::ops::{Bound, RangeBounds};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
@@ -23,6 +23,7 @@ use super::codec;
 use super::keys;
 use super::types::{Config, Entry, EntryPayload, LogId, Vote};
 use super::writer::{Op, Writer};
+use crate::clock::Clock;
 
 /// Bytes of entries in the cache; it grows from nothing.
 pub(super) const CACHE_BYTES_MAX: usize = 8 * 1024 * 1024;
@@ -40,6 +41,13 @@ struct Shared {
     writer: Writer,
     cache_bytes_max: usize,
     memory: Mutex<Memory>,
+    slow_votes: OnceLock<SlowVotes>,
+}
+
+/// A vote must be durable well within the time that voters have to answer.
+struct SlowVotes {
+    clock: Arc<dyn Clock>,
+    limit_ms: i64,
 }
 
 /// What the store was found to hold.
@@ -88,7 +96,15 @@ impl Log {
             writer,
             cache_bytes_max,
             memory: Mutex::new(memory),
+            slow_votes: OnceLock::new(),
         }))
+    }
+
+    /// From now on votes that take longer than this to be durable are complained about.
+    pub(super) fn watch_votes(&self, clock: Arc<dyn Clock>, limit_ms: i64) {
+        self.0
+            .slow_votes
+            .get_or_init(|| SlowVotes { clock, limit_ms });
     }
 
     /// The thread behind it.
@@ -297,11 +313,22 @@ impl RaftLogStorage<Config> for Log {
 
     async fn save_vote(&mut self, vote: &Vote) -> io::Result<()> {
         self.memory().found.vote = Some(*vote);
+        let slow_votes = self.0.slow_votes.get();
+        let begun = slow_votes.map(|slow| slow.clock.ticks());
         let (done, durable) = oneshot::channel();
         self.0.writer.send(Op::Vote { vote: *vote, done });
-        durable
-            .await
-            .map_err(|_| io::Error::other("the thread that writes the log has ended"))?
+        let ended = io::Error::other("the thread that writes the log has ended");
+        durable.await.map_err(|_| ended)??;
+        if let (Some(slow), Some(begun)) = (slow_votes, begun) {
+            let took_ms = slow.clock.ticks().ms_since(begun);
+            if took_ms > slow.limit_ms {
+                tracing::warn!(
+                    "this disk took {took_ms} ms to make a vote durable; elections may fail: raise \
+                     controller.quorum.election.timeout.ms or use a faster disk"
+                );
+            }
+        }
+        Ok(())
     }
 
     async fn save_committed(&mut self, committed: Option<LogId>) -> io::Result<()> {

@@ -25,9 +25,10 @@ use super::guard::{Claim, Guard};
 use super::history::History;
 use super::index::{Index, Spot};
 use super::leadership::Leadership;
+use super::pair::Pair;
 use super::pending::{Pending, Place};
 use super::publisher::Publisher;
-use super::snapshot::{Builder, Pair, Snapshots};
+use super::snapshot::{Builder, Snapshots};
 use super::types::{
     Applied, Change, Config, Entry, EntryPayload, LogId, SnapshotMeta, StoredMembership, epoch_of,
     term_of,

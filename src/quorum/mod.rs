@@ -8,20 +8,26 @@
 //!      └────────── events ◀── Leadership ◀── Machine ──▶ Published
 //! ```
 //!
-//! | file | what |
+//! In reading order:
+//!
+//! | files | what |
 //! |---|---|
-//! | [`keys`] [`codec`] | where everything lies, and in which bytes |
+//! | [`types`] [`codec`] [`keys`] | what openraft is told about YAKt; where everything lies, in which bytes |
 //! | [`store`] [`writer`] [`log`] [`quorum_state`] | the log on disk, and what this node promised |
-//! | [`machine`] [`guard`] [`pending`] [`index`] | committed entries become the image |
-//! | [`snapshot`] [`checkpoint`] | the image as a pair of files |
-//! | [`leadership`] [`publisher`] | who leads, and what the outside sees |
-//! | [`network`] | peers |
-//! | [`stopped`] | the same store while no node runs on it |
+//! | [`proposer`] [`pending`] [`machine`] [`guard`] [`index`] | from a proposal to its outcome: committed entries become the image |
+//! | [`leadership`] [`role`] [`publisher`] [`pulse`] | who leads, the barrier, what the outside sees |
+//! | [`snapshot`] [`checkpoint`] [`side_file`] [`pair`] [`files`] | the image as a pair of files |
+//! | [`history`] [`upkeep`] | older batches from disk; when a snapshot is due and what may go |
+//! | [`frames`] [`gate`] [`connection`] [`network`] [`peer`] [`forward`] | what peers say, who may talk, both sides of it |
+//! | [`formation`] [`members`] [`handover`] | the first boot, voters that come and go, leadership handed over |
+//! | [`config`] [`fault`] [`stopped`] | set-up, the end of a node, the store of one that is not running |
 
 mod checkpoint;
 mod codec;
+mod config;
 mod connection;
 mod fault;
+mod files;
 mod formation;
 mod forward;
 mod frames;
@@ -36,6 +42,7 @@ mod log;
 mod machine;
 mod members;
 mod network;
+mod pair;
 mod peer;
 mod pending;
 mod proposer;
@@ -43,6 +50,7 @@ mod publisher;
 mod pulse;
 mod quorum_state;
 mod role;
+mod side_file;
 mod snapshot;
 mod stopped;
 mod store;
@@ -61,7 +69,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use bytes::Bytes;
-use openraft::{Raft, ReadPolicy, SnapshotPolicy};
+use openraft::{Raft, ReadPolicy};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
@@ -163,6 +171,9 @@ impl Quorum {
         let pending = Pending::default();
 
         let (store, snapshots) = open(&settings, &clock, &publisher, &fault).await?;
+        store
+            .log
+            .watch_votes(Arc::clone(&clock), settings.raft_election_min_ms as i64 / 3);
         let history = History::new(store.entries.clone());
         let machine = Machine::new(
             pending.clone(),
@@ -177,7 +188,7 @@ impl Quorum {
             directory: settings.directory_id,
         };
         let gate = Gate::new(settings.cluster_id.clone(), me);
-        let config = Arc::new(raft_config(&settings)?);
+        let config = Arc::new(config::raft_config(&settings)?);
         let network = Network(gate.clone());
         let raft = Raft::new(node_id, config, network, store.log.clone(), machine).await;
         let raft = raft.map_err(|error| start_error(&fault, &error))?;
@@ -388,39 +399,6 @@ fn start_error(fault: &Fault, error: &dyn std::error::Error) -> anyhow::Error {
         Some(sentence) => anyhow::anyhow!("{sentence}"),
         None => anyhow::anyhow!("cannot start raft: {error}"),
     }
-}
-
-/// How many entries raft keeps behind a snapshot, for followers a little behind: about as many as go
-/// between two snapshots. It also bounds how long a new leader probes for the end of a follower's log.
-fn entries_to_keep(settings: &Settings) -> u64 {
-    const TYPICAL_ENTRY_BYTES: u64 = 1024;
-    const ENTRIES_MAX: u64 = 20_000;
-    let between = settings.metadata_log_max_record_bytes_between_snapshots;
-    (between / TYPICAL_ENTRY_BYTES).min(ENTRIES_MAX)
-}
-
-fn raft_config(settings: &Settings) -> Result<openraft::Config> {
-    let config = openraft::Config {
-        cluster_name: settings.cluster_id.clone(),
-        heartbeat_interval: settings.raft_heartbeat_ms,
-        election_timeout_min: settings.raft_election_min_ms,
-        election_timeout_max: settings.raft_election_max_ms,
-        enable_pre_vote: Some(true),
-        // A restarted leader must be elected again: its term is Kafka's epoch.
-        enable_leader_restore: Some(false),
-        snapshot_policy: SnapshotPolicy::Never,
-        max_in_snapshot_log_to_keep: entries_to_keep(settings),
-        replication_lag_threshold: 200_000,
-        // A purge moves a mark: there is nothing to save by waiting for more.
-        purge_batch_size: 1,
-        max_payload_entries: 1_024,
-        max_append_entries: Some(4_096),
-        install_snapshot_timeout: 10_000,
-        snapshot_max_chunk_size: 1024 * 1024,
-        backoff: "10ms 20ms ...200ms".to_owned(),
-        ..openraft::Config::default()
-    };
-    config.validate().context("raft's timeouts")
 }
 
 impl Propose for Quorum {

@@ -27,7 +27,7 @@ use super::codec::Input;
 use super::connection::Connection;
 use super::frames::{self, Part, SnapshotStep, Status};
 use super::gate::{Gate, Heard};
-use super::snapshot::Pair;
+use super::pair::Pair;
 use super::types::{CommittedLeaderId, Config, LogId, Member, Vote};
 
 /// Most appends that wait for their answers on one connection.

@@ -18,7 +18,7 @@ use super::gate::Gate;
 use super::log::Log;
 use super::machine::Machine;
 use super::members::Members;
-use super::snapshot::{Pair, Received};
+use super::pair::{Pair, Received};
 use super::types::{Config, SnapshotMeta, Vote};
 
 /// Answers what other nodes ask. Clones share one state.

@@ -18,6 +18,7 @@ pub(super) async fn watch(
     fault: Fault,
 ) {
     let mut metrics = raft.server_metrics();
+    let mut told = false;
     loop {
         let (role, voters) = {
             let seen = metrics.borrow_and_update();
@@ -32,7 +33,15 @@ pub(super) async fn watch(
                 uniform_voters(seen.committed_membership_config.membership()),
             )
         };
-        raft.runtime_config().elect(gate.may_campaign());
+        let may_campaign = gate.may_campaign();
+        if !may_campaign && !told {
+            tracing::error!(
+                "the quorum knows this node under another directory id: it neither votes nor stands \
+                 for election until the leader has let it back in"
+            );
+        }
+        told = !may_campaign;
+        raft.runtime_config().elect(may_campaign);
         leadership.changed(role);
         if let Some(voters) = voters {
             leadership.voters(voters);

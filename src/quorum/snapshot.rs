@@ -7,149 +7,39 @@
 //! Two renames are not atomic, so the checkpoint is synced and named first, and the rename of the
 //! `.yakt` commits the pair; a checkpoint without one is swept away at start. At least
 //! [`KEPT_MIN`] pairs are kept, so that a broker a little behind needs no download.
-//!
-//! ```text
-//! side file: magic "YAKT", format u8 = 1, body, crc32c u32 of all before it
-//! body: last log id, membership (codec.rs), end offset i64, epoch i32, log time i64, guard, index,
-//!       checkpoint length u64 and crc32c u32, side room u32 length and bytes
-//! ```
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, Result, bail, ensure};
-use bytes::{Buf, BufMut, Bytes};
 use openraft::storage::{RaftSnapshotBuilder, Snapshot};
 use tokio::sync::oneshot;
 
 use super::checkpoint;
-use super::codec::{self, Input};
 use super::fault::Fault;
-use super::guard::Guard;
-use super::index::Index;
+use super::files::{TEMPORARY, copy_from, read_all, rename, sync_directory};
 use super::log::Log;
 use super::machine::State;
+use super::pair::Pair;
 use super::publisher::Publisher;
-use super::types::{CommittedLeaderId, Config, LogId, Member, SnapshotMeta, StoredMembership};
+use super::side_file::{Kept, SIDE, Side, read_side, write_side};
+use super::types::{CommittedLeaderId, Config, LogId, Member, SnapshotMeta};
 use super::writer::Op;
 use crate::clock::{Clock, Ticks};
-use crate::feed::snapshots::{self as feed, SnapshotId, Written};
-use crate::ids::Millis;
+use crate::feed::snapshots::{self as feed, SnapshotId};
 use crate::settings::Settings;
 
 /// How many pairs are kept at least.
 const KEPT_MIN: usize = 2;
-/// Suffix of the side files.
-const SIDE: &str = ".yakt";
-/// Suffix of whatever is not finished.
-const TEMPORARY: &str = ".tmp";
-
-const MAGIC: &[u8; 4] = b"YAKT";
-const FORMAT: u8 = 1;
-
-/// A snapshot as openraft hands it on: both files, opened, so that they stay readable although a
-/// newer one may replace them.
-#[derive(Debug)]
-pub(super) struct Pair {
-    /// The side file.
-    pub(super) side: File,
-    /// Kafka's file.
-    pub(super) checkpoint: File,
-    /// Where they lie, if they were received and wait for being named.
-    pub(super) received: Option<Received>,
-}
-
-impl Pair {
-    /// Whether both files are what the side file says. Blocks.
-    pub(super) fn verify(self) -> Result<Self> {
-        let side = Side::decode(read_all(&self.side).context("cannot read the side file")?)?;
-        let written = side.kept.checkpoint;
-        let length = self
-            .checkpoint
-            .metadata()
-            .context("cannot read the checkpoint")?
-            .len();
-        ensure!(
-            length == written.bytes,
-            "{length} bytes, {} are announced",
-            written.bytes
-        );
-        let crc = crc_of(&self.checkpoint).context("cannot read the checkpoint")?;
-        ensure!(crc == written.crc, "the checkpoint has a wrong checksum");
-        Ok(self)
-    }
-}
-
-fn crc_of(mut file: &File) -> io::Result<u32> {
-    use std::io::{Read, Seek, SeekFrom};
-    file.seek(SeekFrom::Start(0))?;
-    let mut buffer = vec![0; 256 * 1024];
-    let mut crc = 0;
-    loop {
-        let read = file.read(&mut buffer)?;
-        if read == 0 {
-            return Ok(crc);
-        }
-        crc = crc32c::crc32c_append(crc, &buffer[..read]);
-    }
-}
-
-/// A pair that was received from a peer, under temporary names.
-#[derive(Debug)]
-pub(super) struct Received {
-    pub(super) side: PathBuf,
-    pub(super) checkpoint: PathBuf,
-}
-
-impl Drop for Received {
-    fn drop(&mut self) {
-        // Named by now, or useless.
-        fs::remove_file(&self.side).ok();
-        fs::remove_file(&self.checkpoint).ok();
-    }
-}
-
-/// What the side file of a kept pair says, without what only a restart needs.
-#[derive(Clone, Debug)]
-pub(super) struct Kept {
-    /// The last entry in it; `None` in one that was taken before the first.
-    pub(super) last: Option<LogId>,
-    pub(super) membership: StoredMembership,
-    pub(super) id: SnapshotId,
-    pub(super) time: Millis,
-    pub(super) checkpoint: Written,
-}
 
 /// A pair that is kept, with its checkpoint open for brokers.
 #[derive(Clone)]
 struct Open {
     kept: Kept,
     file: Arc<feed::Snapshot>,
-}
-
-impl Kept {
-    fn meta(&self) -> SnapshotMeta {
-        SnapshotMeta {
-            last_log_id: self.last,
-            last_membership: self.membership.clone(),
-        }
-    }
-
-    /// Index of the last entry in it.
-    pub(super) fn index(&self) -> u64 {
-        self.last.map_or(0, |last| last.index)
-    }
-
-    fn side_name(&self) -> String {
-        side_name(self.index())
-    }
-}
-
-fn side_name(index: u64) -> String {
-    format!("{index:020}{SIDE}")
 }
 
 /// The snapshots of one node. Clones share one state.
@@ -339,7 +229,7 @@ impl Snapshots {
 
     fn install_blocking(&self, last: Option<LogId>, pair: Pair, is_kept: bool) -> Result<State> {
         let bytes = read_all(&pair.side).context("cannot read the side file")?;
-        let side = Side::decode(bytes)?;
+        let mut side = Side::decode(bytes)?;
         ensure!(
             side.kept.last == last,
             "the side file is of {:?}, not of {last:?}",
@@ -355,7 +245,7 @@ impl Snapshots {
         }
         let mut state = side.state(&path)?;
         if !is_kept {
-            self.commit_received(&side, &pair)?;
+            self.commit_received(&mut side, &pair)?;
         }
         state.index.forget_below(self.history_floor());
         Ok(state)
@@ -363,16 +253,26 @@ impl Snapshots {
 
     /// Names a received pair and lets all older ones go: between them and this one are entries
     /// that this node does not have.
-    fn commit_received(&self, side: &Side, pair: &Pair) -> Result<()> {
+    fn commit_received(&self, side: &mut Side, pair: &Pair) -> Result<()> {
         let directory = &self.0.directory;
         let checkpoint = directory.join(side.kept.id.file_name());
-        if let Some(received) = &pair.received
-            && !checkpoint.exists()
-        {
-            rename(&received.checkpoint, &checkpoint)?;
+        let twin = lock(&self.0.kept)
+            .iter()
+            .find(|open| open.kept.id == side.kept.id)
+            .map(|open| open.kept.checkpoint);
+        match (twin, &pair.received) {
+            (Some(own), _) => {
+                // A checkpoint's bytes never change while brokers may be reading them.
+                if own != side.kept.checkpoint {
+                    tracing::error!("{} was written here with other bytes", checkpoint.display());
+                    side.kept.checkpoint = own;
+                }
+            }
+            (None, Some(received)) => rename(&received.checkpoint, &checkpoint)?,
+            (None, None) => {}
         }
         sync_directory(directory)?;
-        write_side(directory, &side.encode(), &side.kept)?;
+        write_side(directory, side)?;
         let new = self.opened(side.kept.clone())?;
         let older = std::mem::replace(&mut *lock(&self.0.kept), vec![new]);
         self.remove(older);
@@ -433,12 +333,29 @@ impl Snapshots {
             index: state.index.clone(),
             side: image.side_bytes().into(),
         };
-        write_side(directory, &side.encode(), &kept)?;
-        let new = self.opened(kept.clone())?;
-        lock(&self.0.kept).push(new);
+        write_side(directory, &side)?;
+        let kept = self.keep(self.opened(kept)?);
         self.prune();
         self.show();
         Ok(kept)
+    }
+
+    /// Keeps a pair that was written here, and gives back the newest one: a leader may have sent one
+    /// while this one was written.
+    fn keep(&self, new: Open) -> Kept {
+        let mut kept = lock(&self.0.kept);
+        match kept.last().map(|newest| newest.kept.clone()) {
+            Some(newest) if newest.index() > new.kept.index() => {
+                drop(kept);
+                self.remove(vec![new]);
+                newest
+            }
+            _ => {
+                let own = new.kept.clone();
+                kept.push(new);
+                own
+            }
+        }
     }
 
     /// Lets old pairs go, oldest first, but none that a broker is in the middle of downloading.
@@ -494,107 +411,6 @@ impl RaftSnapshotBuilder<Config> for Builder {
     }
 }
 
-/// A side file's whole content.
-struct Side {
-    kept: Kept,
-    guard: Guard,
-    index: Index,
-    side: Bytes,
-}
-
-impl Side {
-    fn encode(&self) -> Vec<u8> {
-        let kept = &self.kept;
-        let mut out = Vec::new();
-        out.put_slice(MAGIC);
-        out.put_u8(FORMAT);
-        codec::put_log_id(&mut out, kept.last.as_ref());
-        codec::put_stored_membership(&mut out, &kept.membership);
-        out.put_i64(kept.id.end_offset);
-        out.put_i32(kept.id.epoch);
-        out.put_i64(kept.time);
-        self.guard.encode(&mut out);
-        self.index.encode(&mut out);
-        out.put_u64(kept.checkpoint.bytes);
-        out.put_u32(kept.checkpoint.crc);
-        out.put_u32(self.side.len() as u32);
-        out.put_slice(&self.side);
-        let crc = crc32c::crc32c(&out);
-        out.put_u32(crc);
-        out
-    }
-
-    fn decode(mut bytes: Bytes) -> Result<Self> {
-        ensure!(bytes.len() > 9, "a side file of {} bytes", bytes.len());
-        let crc = bytes.split_off(bytes.len() - 4).get_u32();
-        ensure!(
-            crc == crc32c::crc32c(&bytes),
-            "a side file with a wrong checksum"
-        );
-        let mut input = Input(bytes);
-        ensure!(*input.take(4)? == *MAGIC, "no side file");
-        let format = input.u8()?;
-        ensure!(
-            format == FORMAT,
-            "a side file of format {format}; this YAKt reads {FORMAT}"
-        );
-        let last = input.log_id()?;
-        let membership = input.stored_membership()?;
-        let id = SnapshotId {
-            end_offset: input.i64()?,
-            epoch: input.u32()? as i32,
-        };
-        let time = input.i64()?;
-        let guard = Guard::decode(&mut input)?;
-        let index = Index::decode(&mut input)?;
-        let checkpoint = Written {
-            bytes: input.u64()?,
-            crc: input.u32()?,
-        };
-        let side = input.u32()? as usize;
-        let side = input.take(side)?;
-        input.end()?;
-        let kept = Kept {
-            last,
-            membership,
-            id,
-            time,
-            checkpoint,
-        };
-        Ok(Self {
-            kept,
-            guard,
-            index,
-            side,
-        })
-    }
-
-    /// The state, with the image from the checkpoint at `path`.
-    fn state(&self, path: &Path) -> Result<State> {
-        let image = checkpoint::read(path, self.kept.id, self.side.clone())
-            .with_context(|| format!("cannot load {}", path.display()))?;
-        Ok(State {
-            last: self.kept.last,
-            membership: self.kept.membership.clone(),
-            image,
-            guard: self.guard,
-            index: self.index.clone(),
-        })
-    }
-}
-
-fn read_side(path: &Path) -> Result<Kept> {
-    let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let kept = Side::decode(bytes.into())?.kept;
-    let name = path.file_name().and_then(|name| name.to_str());
-    ensure!(
-        name == Some(&kept.side_name()),
-        "it is the side file of {:?}",
-        kept.last
-    );
-    Ok(kept)
-}
-
 /// A pair whose checkpoint is there in full; its checksum is compared when it is loaded or sent.
 fn present(directory: &Path, kept: Kept) -> Result<Open> {
     let path = directory.join(kept.id.file_name());
@@ -610,49 +426,6 @@ fn present(directory: &Path, kept: Kept) -> Result<Open> {
     }
     let file = Arc::new(feed::Snapshot::open(directory, kept.id)?);
     Ok(Open { kept, file })
-}
-
-fn write_side(directory: &Path, bytes: &[u8], kept: &Kept) -> Result<()> {
-    let path = directory.join(kept.side_name());
-    let temporary = directory.join(format!("{}{TEMPORARY}", kept.side_name()));
-    let write = || -> io::Result<()> {
-        let mut file = File::create(&temporary)?;
-        file.write_all(bytes)?;
-        file.sync_all()
-    };
-    write().with_context(|| format!("cannot write {}", temporary.display()))?;
-    rename(&temporary, &path)?;
-    sync_directory(directory)
-}
-
-fn rename(from: &Path, to: &Path) -> Result<()> {
-    fs::rename(from, to)
-        .with_context(|| format!("cannot rename {} to {}", from.display(), to.display()))
-}
-
-fn sync_directory(directory: &Path) -> Result<()> {
-    File::open(directory)
-        .and_then(|directory| directory.sync_all())
-        .with_context(|| format!("cannot sync {}", directory.display()))
-}
-
-fn read_all(mut file: &File) -> Result<Bytes> {
-    use std::io::{Read, Seek, SeekFrom};
-    let mut bytes = Vec::new();
-    file.seek(SeekFrom::Start(0))?;
-    file.read_to_end(&mut bytes)?;
-    Ok(bytes.into())
-}
-
-fn copy_from(mut file: &File, path: &Path) -> Result<()> {
-    use std::io::{Seek, SeekFrom};
-    let mut copy = || -> io::Result<()> {
-        file.seek(SeekFrom::Start(0))?;
-        let mut out = File::create(path)?;
-        io::copy(&mut file, &mut out)?;
-        out.sync_all()
-    };
-    copy().with_context(|| format!("cannot copy a snapshot to {}", path.display()))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
