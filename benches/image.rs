@@ -229,10 +229,10 @@ fn fence(image: &mut Image) {
 fn scattered(image: &mut Image, shape: &Shape) {
     const CHANGES: usize = 100_000;
     let all = shape.topics * shape.partitions;
-    let mut offset: Offset = image.end_offset();
+    let first: Offset = image.end_offset();
     let mut took = Duration::ZERO;
     let mut held = image.clone();
-    for n in 0..CHANGES {
+    for (offset, n) in (first..).zip(0..CHANGES) {
         let at = n * 7_368_787 % all;
         let (topic, index) = (at / shape.partitions, at % shape.partitions);
         let leader = brokers(topic, index)[1];
@@ -246,7 +246,6 @@ fn scattered(image: &mut Image, shape: &Shape) {
             held = image.clone();
         }
         took += start.elapsed();
-        offset += 1;
     }
     drop(held);
     println!(
