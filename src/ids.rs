@@ -11,7 +11,7 @@ use std::sync::Arc;
 pub use kafka_protocol::messages::BrokerId;
 pub use uuid::Uuid;
 
-/// A topic's id. Kafka writes it as URL-safe base64 without padding: see [`base64`].
+/// A topic's id. Kafka writes it as URL-safe base64 without padding: see [`base64()`].
 pub type TopicId = Uuid;
 /// A partition's number within its topic.
 pub type PartitionIndex = i32;

@@ -2,7 +2,7 @@
 //!
 //! *A request becomes records, records become the image, the image answers everything.*
 //!
-//! All writes go in by one door ([`controller::Handle::write`]), all reads come out of one value
+//! All writes go in by one door ([`controller::handle::Handle::write`]), all reads come out of one value
 //! ([`feed::Published`]: image and log tail, immutable, cloned in O(1)). Everything between the two
 //! doors is plain synchronous Rust that a test can run without a runtime.
 //!
@@ -19,29 +19,34 @@
 //! | [`controller`] | the leader's loop: one decision after another, answers when committed |
 //! | [`quorum`] | openraft and fjall: replication, the log on disk, snapshots |
 //! | [`wire`] [`http`] | the two doors: Kafka frames and JSON |
-//! | [`format`] | what stands in a data directory before the first start |
+//! | [`mod@format`] | what stands in a data directory before the first start |
 //! | [`node`] [`cli`] | assembly: what is started in which order, and stopped; the command line |
 
-pub mod clock;
+#![allow(
+    rustdoc::private_intra_doc_links,
+    reason = "the developers' book is built with --document-private-items"
+)]
+
 pub mod ids;
-pub mod metrics;
+pub mod clock;
 pub mod refusal;
 pub mod settings;
+pub mod metrics;
 
-pub mod image;
 pub mod records;
+pub mod image;
 
-pub mod api;
 pub mod rules;
+pub mod api;
 
 pub mod format;
 
-pub mod controller;
 pub mod feed;
+pub mod controller;
 pub mod quorum;
 
-pub mod http;
 pub mod wire;
+pub mod http;
 
-pub mod cli;
 pub mod node;
+pub mod cli;

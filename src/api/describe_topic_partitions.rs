@@ -3,7 +3,7 @@
 //! As a broker answers it (`DescribeTopicPartitionsRequestHandler` and
 //! `KRaftMetadataCache.describeTopicResponse`, 4.3.1): topics in name order, from the cursor on, up
 //! to a limit of partitions; where more are left, a cursor says where to go on. What a client is told
-//! of nodes is as in [`metadata`](super::metadata).
+//! of nodes is as in [`super::metadata`].
 
 use std::collections::BTreeSet;
 

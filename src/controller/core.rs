@@ -5,7 +5,7 @@
 //!   Leading ─────►│ ahead = committed + proposed │
 //!   Outcome ─────►│ live  = who was heard when   │──► replies     (each released by the outcome
 //!   Barrier ─────►│ parked answers, plans        │                 of its own proposal)
-//!   Tick ────────►└──────────────────────────────┘──► barrier, resign, wake_at
+//!   Tick ────────►└──────────────────────────────┘──► barrier, resign
 //! ```
 //!
 //! A decision looks at `ahead`, so requests are decided one after another without waiting for the
@@ -79,6 +79,10 @@ pub struct Touch {
 }
 
 /// Everything that can make the leader act.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one at a time, and none is kept"
+)]
 pub enum Event {
     /// A request.
     Ask(Ask),
@@ -86,7 +90,7 @@ pub enum Event {
     Touches(Vec<Touch>),
     /// News from the quorum.
     Quorum(QuorumEvent),
-    /// The moment that [`Effects::wake_at`] named has come, and the brokers' mailbox is empty.
+    /// The moment that [`Core::wake_at`] named has come, and the brokers' mailbox is empty.
     Tick,
 }
 
@@ -348,7 +352,7 @@ impl Core {
                 reply: waiting.reply,
                 ..ask
             };
-            if let Err(ask) = lead.plans.hold(broker, ask) {
+            if let Some(ask) = lead.plans.hold(broker, ask) {
                 let waiting = Waiting {
                     request: ask.request,
                     reply: ask.reply,

@@ -4,7 +4,7 @@
 //! decided slice by slice against the `ahead` of that moment; the last slice writes the record that
 //! makes it true (the fence). Until then the broker is *leaving*: not chosen for anything, and its
 //! own heartbeats and registrations are held here. What a slice holds is a rule
-//! ([`slice`]); here is only whose turn it is.
+//! ([`slice()`]); here is only whose turn it is.
 
 use std::collections::VecDeque;
 
@@ -57,7 +57,7 @@ impl Plans {
     }
 
     /// Holds a request of a busy broker until its plan ends; gives it back if too many wait.
-    pub(super) fn hold(&mut self, broker: BrokerId, ask: Ask) -> Result<(), Ask> {
+    pub(super) fn hold(&mut self, broker: BrokerId, ask: Ask) -> Option<Ask> {
         match self
             .0
             .iter_mut()
@@ -65,9 +65,9 @@ impl Plans {
         {
             Some(active) if active.held.len() < HELD_MAX => {
                 active.held.push(ask);
-                Ok(())
+                None
             }
-            _ => Err(ask),
+            _ => Some(ask),
         }
     }
 

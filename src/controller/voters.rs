@@ -2,7 +2,7 @@
 //!
 //! What can be judged from the request and the published state is judged here, in Kafka's order
 //! (`AddVoterHandler`, `RemoveVoterHandler`, `UpdateVoterHandler`, 4.3.1); the change itself is
-//! openraft's, behind [`Propose`](super::Propose). One change at a time.
+//! openraft's, behind [`Propose`]. One change at a time.
 
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::update_raft_voter_response::CurrentLeader;

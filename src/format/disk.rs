@@ -75,7 +75,7 @@ pub(super) fn write_durably(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
         let directory = path
             .parent()
             .filter(|parent| !parent.as_os_str().is_empty());
-        File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
+        File::open(directory.unwrap_or_else(|| Path::new(".")))?.sync_all()
     };
     attempt().with_context(|| format!("cannot write {}", path.display()))
 }

@@ -1,7 +1,7 @@
 //! Committed batches from disk: what lies before the tail that is kept in memory.
 //!
 //! The log is kept once: these are raft's own entries. Raft gives them up long before they go
-//! ([`super::retention`] decides that), so a reader finds them by the index that the machine keeps,
+//! (`retention.rs` decides that), so a reader finds them by the index that the machine keeps,
 //! and skips what was void. Nothing above the last applied entry is history.
 
 use std::fmt;
