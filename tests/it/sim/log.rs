@@ -13,6 +13,10 @@ pub(super) struct Entry {
     pub(super) content: Content,
 }
 
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly every entry is the large one"
+)]
 pub(super) enum Content {
     /// The first entry of a term.
     Blank,
@@ -38,10 +42,10 @@ pub(super) struct Log {
 }
 
 impl Log {
-    /// Appends what a leader proposes, if it still leads that term; gives it back otherwise.
-    pub(super) fn append(&mut self, node: usize, proposal: Proposal) -> Result<(), Proposal> {
+    /// Appends what a leader proposes. `false`: it does not lead that term any more.
+    pub(super) fn append(&mut self, node: usize, proposal: Proposal) -> bool {
         if self.leader != Some(node) || proposal.epoch as u64 != self.term {
-            return Err(proposal);
+            return false;
         }
         let Proposal {
             ticket,
@@ -64,7 +68,7 @@ impl Log {
             term: epoch as u64,
             content,
         });
-        Ok(())
+        true
     }
 
     /// A new leader in a new term: of the entries that were not committed, it has the first `kept`;

@@ -39,7 +39,6 @@ pub(super) struct World {
     pub(super) nodes: Vec<Node>,
     pub(super) log: Log,
     pub(super) deeds: Deeds,
-    pub(super) settings: Arc<Settings>,
     pub(super) now: Now,
     /// Batches that the guard refused.
     pub(super) void: u64,
@@ -87,7 +86,6 @@ impl World {
             nodes: nodes.collect(),
             log: Log::default(),
             deeds: Deeds::default(),
-            settings,
             now: Now {
                 millis: 1_700_000_000_000,
                 ticks: Ticks(1),
@@ -282,7 +280,7 @@ impl World {
             // that is what the guard is for.
             let refused = self.trouble && self.dice.below(30) == 0;
             let ticket = proposal.ticket;
-            if refused || self.log.append(place, proposal).is_err() {
+            if refused || !self.log.append(place, proposal) {
                 self.late.push_back((place, ticket));
             }
         }

@@ -188,10 +188,10 @@ pub(super) fn partition(image: &Image, partition: &str) -> String {
     };
     format!(
         "{partition} replicas={} isr={} leader={} elr={} epoch={}/{}",
-        ids(&now.replicas().to_vec()),
-        ids(&now.isr().to_vec()),
+        ids(&now.replicas()),
+        ids(&now.isr()),
         now.leader().map_or(-1, |leader| leader.0),
-        ids(&now.elr().to_vec()),
+        ids(&now.elr()),
         now.leader_epoch(),
         now.partition_epoch()
     )
