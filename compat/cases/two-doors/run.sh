@@ -27,8 +27,8 @@ tools <<EOF
 kafka-topics --bootstrap-server $BOOTSTRAP --create --topic by-frame-$STAGE
 EOF
 http POST get_topic_by_name "{\"topic_name\": \"by-frame-$STAGE\"}"
-http POST client_mgmt '{"timestamp": 0}' | grep -oE '"(TopicRecord|PartitionRecord):[^"]*"' | sort
-http GET v1/topics | grep -oE '"name": ?"[^"]*"' | sort
+http POST client_mgmt '{"timestamp": 0}' | grep -oE '"(TopicRecord|PartitionRecord):by-[^"]*"' | sort
+http GET v1/topics | grep -oE '"name": ?"by-[^"]*"' | sort
 # Who asks for what changed since a moment ago is told of deletions.
 before=$(date +%s)
 tools <<EOF
