@@ -153,9 +153,12 @@ mod tests {
     }
 
     /// A small world, walked through exhaustively. A leader decides batches ahead: each one names
-    /// the history it was decided on. Any of them may be lost on the way, in any pattern, and the
-    /// leader begins a new run, on what was really applied, whenever it likes (it may notice a loss
-    /// late). Whatever passes the guard must meet exactly the history it was decided on.
+    /// the history it was decided on. Any of them may be lost on the way, or held up and appended
+    /// after later ones, even in another term; the leader begins a new run, on what was really
+    /// applied, whenever nothing is under way. Then, on every path:
+    ///
+    /// * what passes meets exactly the history it was decided on, in the term it was decided in;
+    /// * after a void batch nothing of its run passes any more.
     #[test]
     fn whatever_passes_was_decided_on_the_state_it_meets() {
         let mut walked = 0;
@@ -164,6 +167,14 @@ mod tests {
             walked > 100_000,
             "the model is too small to mean anything: {walked}"
         );
+    }
+
+    #[derive(Clone)]
+    struct Proposed {
+        claim: Claim,
+        entry_term: u64,
+        batch: u32,
+        decided_on: Vec<u32>,
     }
 
     #[derive(Clone, Default)]
@@ -176,75 +187,132 @@ mod tests {
         term: u64,
         run: u32,
         next_batch: u32,
-        /// In the log, not applied yet: a batch and the history it was decided on.
-        log: Vec<(Claim, u64, u32, Vec<u32>)>,
+        /// In the log, not applied yet.
+        log: Vec<Proposed>,
+        /// Held up on its way into the log.
+        held: Option<Proposed>,
+        /// Terms and runs that had a void batch of their own term.
+        broken: Vec<(u64, u32)>,
     }
 
     impl World {
+        const STEPS: [fn(&mut Self) -> bool; 7] = [
+            Self::elect,
+            Self::decide,
+            Self::lose,
+            Self::hold_up,
+            Self::let_go,
+            Self::apply,
+            Self::restart_run,
+        ];
+
         fn walk(&self, depth: u32, walked: &mut u64) {
             *walked += 1;
             if depth == 0 {
                 return;
             }
-            for step in [
-                Self::elect,
-                Self::decide,
-                Self::lose,
-                Self::apply,
-                Self::restart_run,
-            ] {
+            for step in Self::STEPS {
                 let mut world = self.clone();
                 if step(&mut world) {
                     world.walk(depth - 1, walked);
                 }
             }
         }
+
         /// A new leader, which has applied everything in the log (the barrier).
         fn elect(&mut self) -> bool {
             while self.apply() {}
-            self.term += 1;
-            self.run = 1;
-            self.ahead = self.applied.clone();
+            (self.term, self.run) = (self.term + 1, 1);
+            self.ahead.clone_from(&self.applied);
             true
         }
+
         fn decide(&mut self) -> bool {
-            if self.term == 0 {
-                return false;
-            }
+            let base_offset = self.ahead.len() as Offset;
             let claim = Claim {
                 term: self.term,
                 run: self.run,
-                base_offset: self.ahead.len() as Offset,
+                base_offset,
             };
-            self.log
-                .push((claim, self.term, self.next_batch, self.ahead.clone()));
-            self.ahead.push(self.next_batch);
+            let decided_on = self.ahead.clone();
+            let batch = self.next_batch;
+            self.log.push(Proposed {
+                claim,
+                entry_term: self.term,
+                batch,
+                decided_on,
+            });
+            self.ahead.push(batch);
             self.next_batch += 1;
-            true
+            self.term > 0
         }
-        /// The newest proposal was not appended; the leader does not know yet.
+
+        /// The newest proposal is not appended; the leader does not know yet.
         fn lose(&mut self) -> bool {
             self.log.pop().is_some()
         }
+
+        /// The newest proposal is held up.
+        fn hold_up(&mut self) -> bool {
+            if self.held.is_none() {
+                self.held = self.log.pop();
+                return self.held.is_some();
+            }
+            false
+        }
+
+        /// It is appended after all, in the term of now.
+        fn let_go(&mut self) -> bool {
+            let Some(mut held) = self.held.take() else {
+                return false;
+            };
+            held.entry_term = self.term;
+            self.log.push(held);
+            true
+        }
+
         fn apply(&mut self) -> bool {
             if self.log.is_empty() {
                 return false;
             }
-            let (claim, entry_term, batch, decided_on) = self.log.remove(0);
+            let Proposed {
+                claim,
+                entry_term,
+                batch,
+                decided_on,
+            } = self.log.remove(0);
+            let run = (claim.term, claim.run);
             if self
                 .guard
                 .pass(claim, entry_term, self.applied.len() as Offset)
             {
                 assert_eq!(self.applied, decided_on, "{claim:?} met another state");
+                assert_eq!(claim.term, entry_term, "{claim:?} passed in another term");
+                assert!(
+                    !self.broken.contains(&run),
+                    "{claim:?} passed in a broken run"
+                );
                 self.applied.push(batch);
+            } else if claim.term == entry_term {
+                self.broken.push(run);
             }
             true
         }
-        /// Settling: everything in flight has resolved, `ahead` is built anew.
+
+        /// `ahead` is built anew on what was applied, once everything under way in this term has
+        /// an outcome. Without that wait the guard would not be enough: a batch of the old run could
+        /// take the place of a lost one of the new.
         fn restart_run(&mut self) -> bool {
+            if self
+                .held
+                .as_ref()
+                .is_some_and(|held| held.claim.term == self.term)
+            {
+                return false;
+            }
             while self.apply() {}
             self.run += 1;
-            self.ahead = self.applied.clone();
+            self.ahead.clone_from(&self.applied);
             self.term > 0
         }
     }

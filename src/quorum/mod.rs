@@ -19,9 +19,10 @@
 //! | [`snapshot`] [`checkpoint`] [`side_file`] [`pair`] [`files`] | the image as a pair of files |
 //! | [`history`] [`upkeep`] | older batches from disk; when a snapshot is due and what may go |
 //! | [`frames`] [`gate`] [`connection`] [`network`] [`peer`] [`forward`] | what peers say, who may talk, both sides of it |
-//! | [`formation`] [`members`] [`handover`] | the first boot, voters that come and go, leadership handed over |
+//! | [`formation`] [`auto_join`] [`members`] [`handover`] | the first boot, voters that come and go, leadership handed over |
 //! | [`config`] [`fault`] [`stopped`] | set-up, the end of a node, the store of one that is not running |
 
+mod auto_join;
 mod checkpoint;
 mod codec;
 mod config;
@@ -246,6 +247,8 @@ impl Quorum {
                 members,
                 fault.clone(),
             )));
+        } else if settings.controller_quorum_auto_join_enable {
+            tasks.push(tokio::spawn(auto_join::run(gate, Arc::clone(&settings))));
         }
         let inner = Inner {
             raft,

@@ -4,9 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::TcpListener as StdListener;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes, BytesMut};
 use futures::StreamExt;
 use futures::stream::FuturesOrdered;
+use kafka_protocol::messages::{AddRaftVoterRequest, AddRaftVoterResponse, ApiKey};
+use kafka_protocol::protocol::{Decodable, Encodable};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use tempfile::TempDir;
@@ -208,6 +210,35 @@ async fn listen(listener: TcpListener, quorum: Quorum) {
     }
 }
 
+const ADD_RAFT_VOTER: i16 = ApiKey::AddRaftVoter as i16;
+
+/// What the controller does with AddRaftVoter; header and body are flexible.
+async fn add_voter(quorum: &Quorum, mut body: Bytes) -> Bytes {
+    body.advance(1);
+    let request = AddRaftVoterRequest::decode(&mut body, 0).unwrap();
+    assert_eq!(request.cluster_id.unwrap().as_str(), "test-cluster");
+    let endpoints = request.listeners.iter().map(|listener| Endpoint {
+        name: listener.name.to_string(),
+        host: listener.host.to_string(),
+        port: listener.port,
+    });
+    let voter = Voter {
+        id: BrokerId(request.voter_id),
+        directory_id: request.voter_directory_id,
+        endpoints: endpoints.collect(),
+    };
+    let code = quorum
+        .add_voter(voter)
+        .await
+        .map_or_else(|refusal| refusal.code(), |()| 0);
+    let mut answer = BytesMut::from(&[0][..]);
+    AddRaftVoterResponse::default()
+        .with_error_code(code)
+        .encode(&mut answer, 0)
+        .unwrap();
+    answer.freeze()
+}
+
 /// What the wire room does with a connection of peers.
 async fn serve(stream: TcpStream, quorum: Quorum) {
     let (mut read, mut write) = stream.into_split();
@@ -230,8 +261,15 @@ async fn serve(stream: TcpStream, quorum: Quorum) {
                 let key = i16::from_be_bytes(frame[..2].try_into().unwrap());
                 let version = i16::from_be_bytes(frame[2..4].try_into().unwrap());
                 let correlation = frame.slice(4..8);
-                let answer = quorum.answer_peer(key, version, frame.slice(10..));
-                answers.push_back(async move { (correlation, answer.await) });
+                let body = frame.slice(10..);
+                let quorum = quorum.clone();
+                answers.push_back(async move {
+                    let answer = match key {
+                        ADD_RAFT_VOTER => Some(add_voter(&quorum, body).await),
+                        _ => quorum.answer_peer(key, version, body).await,
+                    };
+                    (correlation, answer)
+                });
             }
             Some((correlation, answer)) = answers.next(), if !answers.is_empty() => {
                 let Some(answer) = answer else { return };
@@ -490,6 +528,77 @@ fn voters_are_added_and_removed_one_by_one() {
     runtime.block_on(remove(directory_id)).unwrap();
     runtime.block_on(node.until(|now| now.quorum.voters.len() == 2));
     cluster.commit(0, &mut decider, &names("c", 10));
+}
+
+#[test]
+fn a_controller_joins_by_itself_where_it_may() {
+    let mut cluster = Cluster::new(2);
+    let (_, host, port) = cluster.seats[0].settings.controller_quorum_voters[0].clone();
+    cluster.seats[0]
+        .settings
+        .controller_quorum_voters
+        .truncate(1);
+    let joining = &mut cluster.seats[1].settings;
+    joining.controller_quorum_voters.clear();
+    joining.controller_quorum_bootstrap_servers = vec![(host, port)];
+    joining.controller_quorum_auto_join_enable = true;
+    (0..2).for_each(|at| cluster.start(at));
+    let (leader, epoch, image) = cluster.leader_after(0);
+    let mut decider = Decider::new(epoch, image);
+    cluster.commit(leader, &mut decider, &names("a", 20));
+    let (runtime, node) = cluster.node(leader);
+    runtime.block_on(node.until(|now| now.quorum.voters.len() == 2));
+    cluster.agree_on(20);
+}
+
+#[test]
+fn a_leader_without_its_quorum_is_not_in_charge() {
+    let impatient = |settings: &mut Settings| settings.controller_quorum_fetch_timeout_ms = 400;
+    let mut cluster = Cluster::with(3, impatient).start_every();
+    let (leader, epoch, image) = cluster.leader_after(0);
+    let mut decider = Decider::new(epoch, image);
+    cluster.commit(leader, &mut decider, &names("a", 5));
+    // It stays in charge for as long as it is heard, and not only for the barrier's sake.
+    for _ in 0..100 {
+        pause();
+    }
+    assert!(cluster.node(leader).1.quorum.quorum_fresh());
+
+    (0..3)
+        .filter(|at| *at != leader)
+        .for_each(|at| cluster.kill(at));
+    let begun = Instant::now();
+    while cluster.node(leader).1.quorum.quorum_fresh() {
+        assert!(
+            begun.elapsed() < Duration::from_secs(10),
+            "it believes to be in charge for ever"
+        );
+        pause();
+    }
+    let (runtime, node) = cluster.node(leader);
+    assert!(
+        runtime.block_on(node.try_barrier(epoch)).is_none(),
+        "a barrier without a quorum"
+    );
+    node.quorum.propose(decider.topic("never"));
+    let outcomes = runtime.block_on(node.outcomes(1));
+    assert!(
+        matches!(outcomes[..], [(_, Outcome::NotAppended)]),
+        "{outcomes:?}"
+    );
+
+    (0..3)
+        .filter(|at| *at != leader)
+        .for_each(|at| cluster.start(at));
+    let (leader, ..) = cluster.anybody_leading();
+    let begun = Instant::now();
+    while !cluster.node(leader).1.quorum.quorum_fresh() {
+        assert!(
+            begun.elapsed() < Duration::from_secs(10),
+            "it never comes back"
+        );
+        pause();
+    }
 }
 
 /// One client's view: what it was told is applied.
