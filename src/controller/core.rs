@@ -9,8 +9,9 @@
 //! ```
 //!
 //! A decision looks at `ahead`, so requests are decided one after another without waiting for the
-//! disk. Its answer is parked under its own proposal; one that writes nothing waits for the newest
-//! proposal it was decided on. Whenever a proposal ends in another way than applied, `ahead` may
+//! disk. What one step decides goes into the log as one proposal. An answer is parked under the
+//! proposal that holds its records; one that writes nothing waits for the newest proposal it was
+//! decided on. Whenever a proposal ends in another way than applied, `ahead` may
 //! hold what will never be true: the leader *settles*: it stops deciding, lets what is in flight
 //! end, asks for a barrier and begins a new run on the committed image.
 
@@ -20,22 +21,23 @@ use std::sync::Arc;
 
 use crate::api::{Answer, AnyWrite};
 use crate::clock::{Dice, Ticks};
+use crate::controller::draft::{self, Draft, Rejected, Written};
 use crate::controller::plans::{ActivePlan, Plans};
 use crate::controller::timetable::{Due, Timetable};
 use crate::controller::{Origin, Outcome, Proposal, QuorumEvent};
 use crate::ids::{BrokerEpoch, BrokerId, Epoch, Millis, Offset, QuorumView, Voter};
 use crate::image::Image;
 use crate::image::side::SideChange;
-use crate::records::batch::Batch;
 use crate::records::control::ControlRecord;
 use crate::records::{NoOpRecord, Record};
 use crate::refusal::{self, Refusal};
+use crate::rules::chores;
 use crate::rules::{Caller, Ctx, Decision, Live, LiveChange, View};
-use crate::rules::{chores, features};
 use crate::settings::Settings;
 
-/// Most proposals under way before the leader stops taking requests from its mailbox.
-pub const PROPOSALS_IN_FLIGHT_MAX: usize = 4096;
+/// Most proposals under way before the leader leaves requests in the mailbox. While one is synced
+/// and one waits, those that come go into the log together: the more come, the less each costs.
+pub const PROPOSALS_IN_FLIGHT_MAX: usize = 4;
 
 /// Pause between two barriers of a leader that settles.
 const BARRIER_RETRY_MS: i64 = 20;
@@ -84,8 +86,8 @@ pub struct Touch {
     reason = "there is one at a time, and none is kept"
 )]
 pub enum Event {
-    /// A request.
-    Ask(Ask),
+    /// Requests, in the order in which they are decided.
+    Asks(Vec<Ask>),
     /// Heartbeats seen at the door since the last time.
     Touches(Vec<Touch>),
     /// News from the quorum.
@@ -165,6 +167,8 @@ struct Lead {
     epoch: Epoch,
     run: u32,
     ahead: Image,
+    /// What this step writes, applied to `ahead` already; its answers are parked last.
+    draft: Option<Draft>,
     live: Live,
     parked: VecDeque<Parked>,
     plans: Plans,
@@ -287,7 +291,9 @@ impl Core {
         let mut effects = Effects::default();
         self.notice_absence(now);
         match event {
-            Event::Ask(ask) => self.on_ask(ask, now, &mut effects),
+            Event::Asks(asks) => asks
+                .into_iter()
+                .for_each(|ask| self.on_ask(ask, now, &mut effects)),
             Event::Touches(touches) => self.on_touches(&touches),
             Event::Quorum(QuorumEvent::Leading { epoch, image }) => {
                 self.on_leading(epoch, image, now, &mut effects);
@@ -304,6 +310,7 @@ impl Core {
             Event::Quorum(QuorumEvent::Voters(voters)) => self.on_voters(voters, now, &mut effects),
             Event::Tick => self.on_tick(now, &mut effects),
         }
+        self.hand_over(now, &mut effects);
         effects
     }
 
@@ -338,6 +345,12 @@ impl Core {
                 .push(waiting.refuse(refusal::not_controller(self.quorum.leader)));
             return;
         };
+        if lead.settling.is_some() {
+            effects
+                .replies
+                .push(waiting.refuse(refusal::not_controller(None)));
+            return;
+        }
         if let Some(timeout_ms) = waiting.request.timeout_ms()
             && ask.arrived.plus_ms(i64::from(timeout_ms)) <= now.ticks
         {
@@ -414,7 +427,7 @@ impl Core {
             records.push(NoOpRecord {}.into());
         }
         if !records.is_empty()
-            && let Err(refusal) = self.propose(&records, side, origin.clone(), now, effects)
+            && let Err(refusal) = self.propose(&records, &side, &origin, now, effects)
         {
             // Nothing was decided after all: soft state stays as it was, too.
             if let Some((waiting, _)) = answer {
@@ -441,81 +454,109 @@ impl Core {
         }
     }
 
-    /// Encodes, checks and applies a batch to `ahead`, and hands it over.
+    /// Writes what was decided into the draft of this step, and applies it to `ahead`.
     fn propose(
         &mut self,
         records: &[Record],
-        side: Vec<SideChange>,
-        origin: Origin,
+        side: &[SideChange],
+        origin: &Origin,
         now: Now,
         effects: &mut Effects,
     ) -> Result<(), Refusal> {
-        let Some(lead) = &mut self.lead else {
+        let Some(lead) = self.lead.as_mut().filter(|lead| lead.settling.is_none()) else {
             return Err(refusal::not_controller(None));
         };
-        let time = now.millis.max(lead.ahead.last_time());
-        let metadata_version = metadata_version(&lead.ahead, records);
-        let batch = Batch::build(
-            lead.ahead.end_offset(),
-            lead.epoch,
-            time,
-            metadata_version,
-            records,
-        )
-        .map_err(|error| refusal::unencodable(&error.to_string()))?;
         let mut elections = effects.elections;
         records
             .iter()
             .for_each(|record| elections.count(&lead.ahead, record));
-        self.submit(batch, side, origin, now, effects)?;
+        let begun = lead.draft.take();
+        let mut draft = begun.unwrap_or_else(|| Draft::begin(&lead.ahead, lead.epoch, now.millis));
+        let is_first = draft.is_empty();
+        match draft.add(records, side, origin, &mut lead.ahead) {
+            Ok(()) => {}
+            Err(Rejected::Unencodable(error)) if is_first => {
+                return Err(refusal::unencodable(&error));
+            }
+            Err(Rejected::Unencodable(_)) => {
+                // Alone it may not be too much.
+                lead.draft = Some(draft);
+                self.hand_over(now, effects);
+                return self.propose(records, side, origin, now, effects);
+            }
+            Err(Rejected::Spoilt(error)) => {
+                self.spoil(!is_first, &error, now, effects);
+                return Err(refusal::internal());
+            }
+        }
+        let is_complete = draft.is_complete();
+        lead.draft = Some(draft);
+        if is_first {
+            self.park_answers_of_next();
+        }
         effects.elections = elections;
+        if is_complete {
+            self.hand_over(now, effects);
+        }
         Ok(())
     }
 
-    /// Applies the batch to `ahead` by decoding it, CRC and all: what cannot be read back would end
-    /// every broker process, so it is never proposed.
-    fn submit(
-        &mut self,
-        batch: Batch,
-        side: Vec<SideChange>,
-        origin: Origin,
-        now: Now,
-        effects: &mut Effects,
-    ) -> Result<(), Refusal> {
-        let Some(lead) = &mut self.lead else {
-            return Err(refusal::not_controller(None));
+    /// Hands over what the draft of this step holds.
+    fn hand_over(&mut self, now: Now, effects: &mut Effects) {
+        let Some(lead) = &mut self.lead else { return };
+        let Some(draft) = lead.draft.take() else {
+            return;
         };
-        let mut after = lead.ahead.clone();
-        if let Err(error) = batch
-            .verify()
-            .map_err(|e| e.to_string())
-            .and_then(|()| after.apply_batch(&batch, &side).map_err(|e| e.to_string()))
-        {
-            tracing::error!(%error, "a decision made a batch that does not apply; it is dropped");
-            return Err(refusal::internal());
+        match draft.finish() {
+            Ok(written) => self.submit(written, now, effects),
+            Err(error) => self.spoil(true, &error, now, effects),
         }
-        lead.ahead = after.clone();
+    }
+
+    /// Proposes what was applied to `ahead`; its answers are parked last.
+    fn submit(&mut self, written: Written, now: Now, effects: &mut Effects) {
+        let Some(lead) = &mut self.lead else { return };
+        let Some(parked) = lead.parked.back_mut() else {
+            return;
+        };
+        parked.end = lead.ahead.end_offset();
         lead.timetable.wrote(now.ticks);
-        let ticket = self.next_ticket;
-        self.next_ticket += 1;
-        let end = lead.ahead.end_offset();
+        effects.proposals.push(Proposal {
+            ticket: parked.ticket,
+            epoch: lead.epoch,
+            run: lead.run,
+            batch: written.batch,
+            side: written.side,
+            origins: written.origins,
+            after: lead.ahead.clone(),
+        });
+    }
+
+    /// A place for the answers that will wait for the next proposal.
+    fn park_answers_of_next(&mut self) {
+        let Some(lead) = &mut self.lead else { return };
         lead.parked.push_back(Parked {
-            ticket,
+            ticket: self.next_ticket,
             ended: false,
-            end,
+            end: lead.ahead.end_offset(),
             answers: Vec::new(),
         });
-        let (epoch, run) = (lead.epoch, lead.run);
-        effects.proposals.push(Proposal {
-            ticket,
-            epoch,
-            run,
-            batch,
-            side,
-            origin,
-            after,
-        });
-        Ok(())
+        self.next_ticket += 1;
+    }
+
+    /// A decision was written that cannot be applied, or not be read: a fault of ours. `ahead` holds
+    /// what will never be true, and the draft is lost, with all whose answers (`has_answers`) it has.
+    fn spoil(&mut self, has_answers: bool, error: &str, now: Now, effects: &mut Effects) {
+        let Some(lead) = &mut self.lead else { return };
+        tracing::error!(%error, "a decision made a batch that does not apply; it is dropped");
+        if has_answers && let Some(parked) = lead.parked.pop_back() {
+            // It was never handed over: its ticket is free again.
+            self.next_ticket = parked.ticket;
+            let refused = parked.answers.into_iter();
+            let refused = refused.map(|(waiting, _)| waiting.refuse(refusal::internal()));
+            effects.replies.extend(refused);
+        }
+        self.settle(now);
     }
 
     /// What wrote nothing waits for everything that it was decided on.
@@ -546,6 +587,7 @@ impl Core {
             epoch,
             run: 1,
             ahead: image,
+            draft: None,
             live,
             parked: VecDeque::new(),
             plans: Plans::default(),
@@ -577,15 +619,21 @@ impl Core {
         self.propose_control(&records, now, effects);
     }
 
+    /// Control records never share a batch with others.
     fn propose_control(&mut self, records: &[ControlRecord], now: Now, effects: &mut Effects) {
-        let Some(lead) = &self.lead else { return };
-        let time = now.millis.max(lead.ahead.last_time());
-        let batch = Batch::control(lead.ahead.end_offset(), lead.epoch, time, records)
-            .map_err(|error| refusal::unencodable(&error.to_string()));
-        if let Err(refusal) =
-            batch.and_then(|batch| self.submit(batch, Vec::new(), Origin::chore(), now, effects))
-        {
-            tracing::error!(%refusal, "a control batch could not be written");
+        self.hand_over(now, effects);
+        let Some(lead) = self.lead.as_mut().filter(|lead| lead.settling.is_none()) else {
+            return;
+        };
+        match draft::control(&mut lead.ahead, lead.epoch, now.millis, records) {
+            Ok(written) => {
+                self.park_answers_of_next();
+                self.submit(written, now, effects);
+            }
+            Err(Rejected::Unencodable(error)) => {
+                tracing::error!(%error, "a control batch could not be written");
+            }
+            Err(Rejected::Spoilt(error)) => self.spoil(false, &error, now, effects),
         }
     }
 
@@ -597,7 +645,7 @@ impl Core {
         if records.is_empty() {
             return;
         }
-        if let Err(refusal) = self.propose(&records, Vec::new(), Origin::chore(), now, effects) {
+        if let Err(refusal) = self.propose(&records, &[], &Origin::chore(), now, effects) {
             tracing::error!(%refusal, "the bootstrap records could not be written");
         }
     }
@@ -771,13 +819,7 @@ impl Core {
         let slice = active.slice(&ctx);
         let proposed = slice.records.is_empty()
             || self
-                .propose(
-                    &slice.records,
-                    Vec::new(),
-                    active.origin.clone(),
-                    now,
-                    effects,
-                )
+                .propose(&slice.records, &[], &active.origin, now, effects)
                 .is_ok();
         let Some(lead) = &mut self.lead else { return };
         for change in slice.live {
@@ -804,7 +846,7 @@ impl Core {
     /// Everything whose time has come, one decision after another.
     fn run_chores(&mut self, now: Now, effects: &mut Effects) {
         let expiry_ms = self.settings.broker_session_timeout_ms;
-        while let Some(lead) = &mut self.lead {
+        while let Some(lead) = self.lead.as_mut().filter(|lead| lead.settling.is_none()) {
             let expiry = lead.live.next_expiry(expiry_ms);
             let Some(due) = lead.timetable.take_due(expiry, now.ticks) else {
                 return;
@@ -863,22 +905,4 @@ impl Core {
             dice,
         }
     }
-}
-
-/// The version in which records are written: the finalized one; in an empty log the one that these
-/// records set.
-fn metadata_version(image: &Image, records: &[Record]) -> i16 {
-    let first = || {
-        records.iter().find_map(|record| match record {
-            Record::FeatureLevel(level) if level.name == features::METADATA_VERSION => {
-                Some(level.feature_level)
-            }
-            _ => None,
-        })
-    };
-    image
-        .features()
-        .metadata_version()
-        .or_else(first)
-        .unwrap_or(features::METADATA_VERSION_MIN)
 }

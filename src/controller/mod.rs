@@ -3,6 +3,7 @@
 
 pub mod core;
 pub mod handle;
+mod draft;
 mod meter;
 mod plans;
 pub mod task;
@@ -53,8 +54,8 @@ pub struct Proposal {
     pub batch: Batch,
     /// Changes of the side room that go with them.
     pub side: Vec<SideChange>,
-    /// Who caused it.
-    pub origin: Origin,
+    /// Who caused how many of the records, in their order.
+    pub origins: Vec<(u32, Origin)>,
     /// The image after it. Published as it is when the guard lets the batch pass on the leader.
     pub after: Image,
 }

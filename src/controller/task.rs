@@ -84,7 +84,7 @@ impl Controller {
                 taken = self.brokers.recv_many(&mut from_brokers, ASKS_PER_TURN_MAX), if takes_asks => {
                     if taken == 0 { return }
                     self.step_touches();
-                    self.step_all(&mut from_brokers);
+                    self.step_asks(std::mem::take(&mut from_brokers));
                 }
                 () = wake => {
                     self.step_touches();
@@ -92,7 +92,7 @@ impl Controller {
                 }
                 taken = self.clients.recv_many(&mut from_clients, ASKS_PER_TURN_MAX), if takes_asks => {
                     if taken == 0 { return }
-                    self.step_all(&mut from_clients);
+                    self.step_asks(std::mem::take(&mut from_clients));
                 }
             }
         }
@@ -129,11 +129,9 @@ impl Controller {
         }
     }
 
-    fn step_all(&mut self, asks: &mut Vec<Ask>) {
-        for mut ask in asks.drain(..) {
-            self.meter.took(&mut ask);
-            self.step(Event::Ask(ask));
-        }
+    fn step_asks(&mut self, mut asks: Vec<Ask>) {
+        asks.iter_mut().for_each(|ask| self.meter.took(ask));
+        self.step(Event::Asks(asks));
     }
 
     fn step(&mut self, event: Event) {

@@ -7,13 +7,13 @@
 //! ```text
 //! entry       format u8 = 1, term u64, kind u8, body, crc32c u32 (over index u64 and all before it)
 //!   blank       kind 0, no body
-//!   normal      kind 1, run u32, origin (u16 length), side (u32 length), batch (the rest)
+//!   normal      kind 1, run u32, origins (u32 length), side (u32 length), batch (the rest)
 //!   membership  kind 2, membership
 //! log id      term u64, index u64            optional: u8 0 or 1 before it
 //! vote        term u64, node id u64, committed u8
 //! membership  configs u8, each: voters u16, ids u64…; nodes u16, each: id u64, directory id 16 bytes,
 //!             endpoints u8, each: name, host, port u16
-//! origin      principal, client id, api i16
+//! origins     each: records u32, principal, client id, api i16
 //! side        changes u16, each: kind u8, fields
 //! ```
 
@@ -55,7 +55,7 @@ pub(super) fn encode_entry(entry: &Entry) -> Vec<u8> {
 pub(super) fn entry_size_hint(entry: &Entry) -> usize {
     match &entry.payload {
         EntryPayload::Normal(change) => {
-            24 + change.origin.len() + change.side.len() + change.batch.len()
+            24 + change.origins.len() + change.side.len() + change.batch.len()
         }
         _ => 256,
     }
@@ -71,8 +71,8 @@ pub(super) fn put_entry(out: &mut Vec<u8>, entry: &Entry) {
         EntryPayload::Normal(change) => {
             out.put_u8(KIND_NORMAL);
             out.put_u32(change.run);
-            out.put_u16(change.origin.len() as u16);
-            out.put_slice(&change.origin);
+            out.put_u32(change.origins.len() as u32);
+            out.put_slice(&change.origins);
             out.put_u32(change.side.len() as u32);
             out.put_slice(&change.side);
             out.put_slice(&change.batch);
@@ -109,14 +109,14 @@ pub(super) fn decode_entry(index: u64, mut bytes: Bytes) -> Result<Entry> {
         KIND_BLANK => EntryPayload::Blank,
         KIND_NORMAL => {
             let run = input.u32()?;
-            let origin = usize::from(input.u16()?);
-            let origin = input.take(origin)?;
+            let origins = input.u32()? as usize;
+            let origins = input.take(origins)?;
             let side = input.u32()? as usize;
             let side = input.take(side)?;
             let batch = std::mem::take(&mut input.0);
             EntryPayload::Normal(Change {
                 run,
-                origin,
+                origins,
                 side,
                 batch,
             })
@@ -213,33 +213,40 @@ pub(super) fn put_member(out: &mut impl BufMut, member: &Member) {
     }
 }
 
-/// Who caused a batch, as it lies in the log.
-pub(super) fn encode_origin(origin: &Origin) -> Bytes {
+/// Who caused how many records of a batch, as it lies in the log.
+pub(super) fn encode_origins(origins: &[(u32, Origin)]) -> Bytes {
     // A principal and a client id of any length must not keep a record from being written.
     const TEXT_MAX: usize = 1_024;
-    let mut out = BytesMut::with_capacity(6 + origin.principal.len() + origin.client_id.len());
-    for text in [&origin.principal, &origin.client_id] {
-        let mut len = text.len().min(TEXT_MAX);
-        while !text.is_char_boundary(len) {
-            len -= 1;
+    let mut out = BytesMut::new();
+    for (records, origin) in origins {
+        out.put_u32(*records);
+        for text in [&origin.principal, &origin.client_id] {
+            let mut len = text.len().min(TEXT_MAX);
+            while !text.is_char_boundary(len) {
+                len -= 1;
+            }
+            put_string(&mut out, &text[..len]);
         }
-        put_string(&mut out, &text[..len]);
+        out.put_i16(origin.api);
     }
-    out.put_i16(origin.api);
     out.freeze()
 }
 
-/// The inverse of [`encode_origin`]: nobody asks who changed what yet.
+/// The inverse of [`encode_origins`]: nobody asks who changed what yet.
 #[cfg(test)]
-pub(super) fn decode_origin(bytes: &Bytes) -> Result<Origin> {
+pub(super) fn decode_origins(bytes: &Bytes) -> Result<Vec<(u32, Origin)>> {
     let mut input = Input(bytes.clone());
-    let origin = Origin {
-        principal: input.string()?,
-        client_id: input.string()?,
-        api: input.u16()? as i16,
-    };
-    input.end().context("origin")?;
-    Ok(origin)
+    let mut origins = Vec::new();
+    while !input.0.is_empty() {
+        let records = input.u32()?;
+        let origin = Origin {
+            principal: input.string()?,
+            client_id: input.string()?,
+            api: input.u16()? as i16,
+        };
+        origins.push((records, origin));
+    }
+    Ok(origins)
 }
 
 /// Side changes as they lie in the log; nothing at all for none.
@@ -441,7 +448,7 @@ mod tests {
         };
         Change {
             run: 2,
-            origin: encode_origin(&origin),
+            origins: encode_origins(&[(2, origin)]),
             side: encode_side(&[SideChange::Sessionless {
                 broker: BrokerId(7),
             }]),
@@ -479,7 +486,7 @@ mod tests {
         check(EntryPayload::Blank, "010000000000000005006414dd27");
         check(
             EntryPayload::Normal(sample_change()),
-            "0100000000000000050100000002000d0006557365723a610001630013000000070001000000000762617463686935ccf6",
+            "010000000000000005010000000200000011000000020006557365723a61000163001300000007000100000000076261746368ee6f6048",
         );
         check(
             EntryPayload::Membership(sample_membership()),
@@ -503,7 +510,11 @@ mod tests {
             "0100000000000000020000000000000008"
         );
         let change = sample_change();
-        assert_eq!(decode_origin(&change.origin).unwrap().principal, "User:a");
+        let origins = decode_origins(&change.origins).unwrap();
+        assert_eq!(
+            (origins[0].0, origins[0].1.principal.as_str()),
+            (2, "User:a")
+        );
         assert_eq!(
             decode_side(&change.side).unwrap(),
             [SideChange::Sessionless {
@@ -519,7 +530,8 @@ mod tests {
             client_id: String::new(),
             api: -1,
         };
-        let back = decode_origin(&encode_origin(&origin)).unwrap();
+        let back = decode_origins(&encode_origins(&[(1, origin)])).unwrap();
+        let (_, back) = &back[0];
         assert_eq!((back.principal.chars().count(), back.api), (512, -1));
     }
 }

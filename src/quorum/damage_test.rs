@@ -18,7 +18,7 @@ const ENTRIES: u64 = 60;
 fn entry(term: u64, index: u64) -> Entry {
     let change = Change {
         run: 1,
-        origin: Bytes::new(),
+        origins: Bytes::new(),
         side: Bytes::new(),
         batch: Bytes::from(vec![index as u8 ^ 0x5a; 3_000]),
     };

@@ -238,7 +238,7 @@ impl Memory {
 fn size(entry: &Entry) -> usize {
     match &entry.payload {
         EntryPayload::Normal(change) => {
-            ENTRY_OVERHEAD + change.batch.len() + change.origin.len() + change.side.len()
+            ENTRY_OVERHEAD + change.batch.len() + change.origins.len() + change.side.len()
         }
         _ => ENTRY_OVERHEAD,
     }

@@ -93,7 +93,7 @@ impl Proposer {
             run,
             batch,
             side,
-            origin,
+            origins,
             after,
         } = proposal;
         let full = self.report.in_flight.load(Ordering::Relaxed) >= PROPOSALS_IN_FLIGHT_MAX;
@@ -115,7 +115,7 @@ impl Proposer {
         };
         let change = Change {
             run,
-            origin: codec::encode_origin(&origin),
+            origins: codec::encode_origins(&origins),
             side: codec::encode_side(&side),
             batch: batch.0,
         };

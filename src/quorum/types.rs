@@ -80,8 +80,8 @@ pub(super) fn kafka_id(id: u64) -> BrokerId {
 pub(super) struct Change {
     /// The unbroken life of the leader's `ahead` in which it was decided.
     pub run: u32,
-    /// Who caused it ([`super::codec::encode_origin`]).
-    pub origin: Bytes,
+    /// Who caused how many of its records ([`super::codec::encode_origins`]).
+    pub origins: Bytes,
     /// Changes of the side room ([`super::codec::decode_side`]).
     pub side: Bytes,
     /// The Kafka record batch, byte for byte as brokers get it.

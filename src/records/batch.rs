@@ -19,7 +19,7 @@ use super::control::ControlRecord;
 use super::table::Record;
 use crate::ids::{Epoch, Millis, Offset};
 
-pub use builder::BatchBuilder;
+pub use builder::{BatchBuilder, Mark};
 
 /// Largest whole batch that Kafka's raft layer accepts (`KafkaRaftClient.MAX_BATCH_SIZE_BYTES`).
 pub const BATCH_BYTES_MAX: usize = 8 * 1024 * 1024;
@@ -61,6 +61,15 @@ pub struct RawRecord<'a> {
     pub key: Option<&'a [u8]>,
     /// Its value.
     pub value: &'a [u8],
+}
+
+impl RawRecord<'_> {
+    fn decode(&self) -> Result<Record, DecodeError> {
+        let record = Record::decode(self.value);
+        record
+            .map(|(record, _)| record)
+            .map_err(|error| error.inside(format_args!("offset {}", self.offset)))
+    }
 }
 
 impl Batch {
@@ -213,14 +222,7 @@ impl Batch {
         if self.is_control() {
             return Ok(Vec::new());
         }
-        let decoded = |raw: Result<RawRecord<'_>, DecodeError>| {
-            let raw = raw?;
-            let record = Record::decode(raw.value);
-            record
-                .map(|(record, _)| record)
-                .map_err(|error| error.inside(format_args!("offset {}", raw.offset)))
-        };
-        self.raw_records().map(decoded).collect()
+        self.raw_records().map(|raw| raw?.decode()).collect()
     }
 
     /// The control records; empty for a data batch.

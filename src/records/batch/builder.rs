@@ -4,12 +4,19 @@ use bytes::{BufMut, BytesMut};
 
 use super::{
     ATTRIBUTES_AT, BATCH_BYTES_MAX, Batch, CONTROL, CRC_AT, HEADER_BYTES, LENGTH_PREFIX_BYTES,
-    MAGIC, put_at,
+    MAGIC, RawRecords, put_at,
 };
 use crate::ids::{Epoch, Millis, Offset};
 use crate::records::Record;
-use crate::records::codec::{self, EncodeError};
+use crate::records::codec::{self, DecodeError, EncodeError, Reader};
 use crate::records::control::{ControlRecord, KEY_BYTES};
+
+/// How far a batch had grown.
+#[derive(Clone, Copy, Debug)]
+pub struct Mark {
+    size: usize,
+    count: i32,
+}
 
 /// A batch that grows record by record; the header is filled in at the end.
 #[derive(Debug)]
@@ -54,6 +61,41 @@ impl BatchBuilder {
         record.write_value(version, &mut self.bytes);
         self.end_record();
         Ok(())
+    }
+
+    /// How far it has grown.
+    pub fn mark(&self) -> Mark {
+        Mark {
+            size: self.bytes.len(),
+            count: self.count,
+        }
+    }
+
+    /// Takes everything behind the mark away.
+    pub fn undo(&mut self, to: Mark) {
+        self.bytes.truncate(to.size);
+        self.count = to.count;
+    }
+
+    /// The data records behind the mark, read from the bytes that were written.
+    pub fn read_since(&self, mark: Mark) -> Result<Vec<Record>, DecodeError> {
+        let raw = RawRecords {
+            input: Reader::new(self.bytes.get(mark.size..).unwrap_or_default()),
+            offset: self.base_offset + i64::from(mark.count),
+            left: self.count - mark.count,
+            control: false,
+        };
+        raw.map(|raw| raw?.decode()).collect()
+    }
+
+    /// Epoch of the leader that writes it.
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// Log time of all its records.
+    pub fn time(&self) -> Millis {
+        self.time
     }
 
     /// How many records are in it.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::timeout;
 use yakt::clock::SystemClock;
-use yakt::controller::{Origin, Outcome, Proposal, Propose, QuorumEvent};
+use yakt::controller::{Outcome, Proposal, Propose, QuorumEvent};
 use yakt::feed::Published;
 use yakt::ids::{Epoch, Uuid};
 use yakt::image::Image;
@@ -124,7 +124,7 @@ impl Decider {
             run: self.run,
             batch,
             side: Vec::new(),
-            origin: Origin::default(),
+            origins: Vec::new(),
             after: self.ahead.clone(),
         }
     }

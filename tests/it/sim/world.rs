@@ -371,7 +371,9 @@ impl World {
             arrived,
             reply,
         };
-        let effects = self.nodes[place].core.step(Event::Ask(ask), self.now);
+        let effects = self.nodes[place]
+            .core
+            .step(Event::Asks(vec![ask]), self.now);
         self.carry_out(place, effects);
     }
 

@@ -277,14 +277,14 @@ impl Stage {
         let reply =
             Box::new(move |replied| answers.lock().expect("no answer panics").push(replied));
         let (caller, arrived) = (Caller::internal(), self.now.ticks);
-        let mut lines = self.event(Event::Ask(Ask {
+        let mut lines = self.event(Event::Asks(vec![Ask {
             request,
             caller,
             api: -1,
             version,
             arrived,
             reply,
-        }));
+        }]));
         for replied in std::mem::take(&mut *self.answers.lock().expect("no answer panics")) {
             lines.extend(tell::answer(replied));
         }
