@@ -42,10 +42,16 @@ pub async fn export(settings: &Settings, what: Export, output: &Path) -> Result<
     );
     let _lock = LockedDirectory::take(directory)?;
     let stopped = Stopped::open(settings, Arc::new(SystemClock::new())).await?;
+    let published = stopped.published();
+    ensure!(
+        published.image.end_offset() > 0,
+        "{} holds no committed records yet",
+        directory.display()
+    );
     fs::create_dir_all(output).with_context(|| format!("cannot create {}", output.display()))?;
     let written = match what {
-        Export::Log => write_log(stopped.published(), output, SEGMENT_BYTES_MAX),
-        Export::Snapshot => write_snapshot(stopped.published(), output).map(|path| vec![path]),
+        Export::Log => write_log(published, output, SEGMENT_BYTES_MAX),
+        Export::Snapshot => write_snapshot(published, output).map(|path| vec![path]),
     };
     stopped.close();
     written
