@@ -36,7 +36,7 @@ pub(crate) fn median(values: &[f64]) -> f64 {
     sorted.sort_unstable_by(f64::total_cmp);
     let middle = sorted.len() / 2;
     match sorted.get(middle) {
-        Some(upper) if sorted.len() % 2 == 0 => (sorted[middle - 1] + upper) / 2.0,
+        Some(upper) if sorted.len().is_multiple_of(2) => (sorted[middle - 1] + upper) / 2.0,
         Some(value) => *value,
         None => f64::NAN,
     }

@@ -49,24 +49,25 @@ struct Node {
 
 impl Node {
     fn start(directory: &Path, args: &[&str]) -> Self {
-        let mut process = yakt(directory, args)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("yakt starts");
-        let mut lines = BufReader::new(process.stdout.as_mut().expect("piped")).lines();
-        let mut banner = Vec::new();
-        while let Some(line) = lines.next() {
-            banner.push(line.expect("text"));
-            if banner
+        let mut command = yakt(directory, args);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut node = Self {
+            process: command.spawn().expect("yakt starts"),
+            banner: Vec::new(),
+        };
+        let lines = BufReader::new(node.process.stdout.take().expect("piped")).lines();
+        for line in lines {
+            node.banner.push(line.expect("text"));
+            if node
+                .banner
                 .last()
                 .is_some_and(|line| line.contains("kafka-storage.sh format"))
             {
-                return Self { process, banner };
+                return node;
             }
         }
         let mut said = String::new();
-        process
+        node.process
             .stderr
             .as_mut()
             .expect("piped")
@@ -86,7 +87,10 @@ impl Node {
     }
 
     /// Waits until the node is a caught-up member of a live quorum.
-    #[expect(clippy::disallowed_methods, reason = "another process tells us only when asked")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "another process tells us only when asked"
+    )]
     fn wait_until_ready(&self) {
         for _ in 0..200 {
             let mut stream = TcpStream::connect(self.told("HTTP")).expect("the listener is up");
