@@ -32,7 +32,7 @@ use super::types::{Config, LogId, Vote};
 
 /// Most operations that wait for the thread. Proposals are bounded far below it, so a full queue
 /// means that the disk has stopped.
-const QUEUE_MAX: usize = 16_384;
+const QUEUE_MAX: usize = 8_192;
 /// Bytes at which a group is closed although more is waiting.
 const GROUP_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// After this long without an operation, marks that no group carried along are written.
@@ -85,7 +85,8 @@ pub(super) struct Marks {
 /// The sending side. Dropping the last clone ends the thread.
 #[derive(Clone)]
 pub(super) struct Writer {
-    queue: SyncSender<Op>,
+    /// Boxed, because the channel reserves all its places from the start.
+    queue: SyncSender<Box<Op>>,
     marks: Arc<Mutex<Marks>>,
     fault: Fault,
 }
@@ -132,7 +133,7 @@ impl Writer {
 
     /// Queues an operation. Where the thread has ended, the operation's callback gets the error.
     pub(super) fn send(&self, op: Op) {
-        let refused = match self.queue.try_send(op) {
+        let refused = match self.queue.try_send(Box::new(op)) {
             Ok(()) => return,
             // Waiting here stops the raft task, which is what a disk that stopped must do.
             Err(TrySendError::Full(op)) => match self.queue.send(op) {
@@ -141,7 +142,7 @@ impl Writer {
             },
             Err(TrySendError::Disconnected(op)) => op,
         };
-        fail(refused, &self.fault);
+        fail(*refused, &self.fault);
     }
 
     /// Access to the marks.
@@ -203,7 +204,7 @@ struct Group {
 }
 
 impl Thread {
-    fn run(mut self, operations: &Receiver<Op>) {
+    fn run(mut self, operations: &Receiver<Box<Op>>) {
         loop {
             let first = match operations.recv_timeout(IDLE) {
                 Ok(op) => Some(op),
@@ -246,10 +247,10 @@ impl Thread {
         }
     }
 
-    fn collect(&self, group: &mut Group, first: Option<Op>, more: &Receiver<Op>) -> Result<()> {
+    fn collect(&self, group: &mut Group, first: Option<Box<Op>>, more: &Receiver<Box<Op>>) -> Result<()> {
         let mut next = first;
         while let Some(op) = next {
-            self.add(group, op)?;
+            self.add(group, *op)?;
             next = if group.bytes < GROUP_BYTES_MAX && !group.stop {
                 more.try_recv().ok()
             } else {
@@ -364,7 +365,7 @@ impl Thread {
     }
 
     /// Tells everybody who waits, now and later, that nothing more is written.
-    fn give_up(&self, error: &anyhow::Error, waiting: Vec<Waiting>, later: &Receiver<Op>) {
+    fn give_up(&self, error: &anyhow::Error, waiting: Vec<Waiting>, later: &Receiver<Box<Op>>) {
         self.fault.raise(format!(
             "cannot write the log in {}: {error:#}",
             self.database_path().display()
@@ -373,7 +374,7 @@ impl Thread {
             waiting.tell(Err(self.fault.as_io()));
         }
         while let Ok(op) = later.recv() {
-            fail(op, &self.fault);
+            fail(*op, &self.fault);
         }
     }
 
