@@ -1,11 +1,11 @@
-//! Where rooms that do not know each other are joined: the wire's traits over feed and quorum.
+//! Where rooms that do not know each other are joined: the wire's traits over the quorum.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use kafka_protocol::messages::{
-    AddRaftVoterRequest, ApiKey, DescribeQuorumRequest, FetchRequest, FetchSnapshotRequest,
-    RemoveRaftVoterRequest, UpdateRaftVoterRequest,
+    AddRaftVoterRequest, ApiKey, DescribeQuorumRequest, RemoveRaftVoterRequest,
+    UpdateRaftVoterRequest,
 };
 use tokio::sync::watch;
 
@@ -19,37 +19,6 @@ use crate::quorum::Quorum;
 use crate::rules::View;
 use crate::settings::Settings;
 use crate::wire::doors::{Call, Forward, PeerCall, PeerDoor, Serve, Served};
-
-/// The metadata log, for observers.
-pub(super) struct Log(pub(super) Feed);
-
-impl Serve for Log {
-    fn serve(&self, call: Call) -> Slow<Served> {
-        let feed = self.0.clone();
-        Box::pin(async move { read_log(&feed, call).await.unwrap_or(Served::Close) })
-    }
-}
-
-async fn read_log(feed: &Feed, call: Call) -> Option<Served> {
-    let Call {
-        api,
-        version,
-        body,
-        caller,
-    } = call;
-    let listener = &caller.listener;
-    Some(match api {
-        ApiKey::Fetch => {
-            let request: FetchRequest = decode(body, version).ok()?;
-            answer(feed.fetch(&request, version, listener).await?)
-        }
-        ApiKey::FetchSnapshot => {
-            let request: FetchSnapshotRequest = decode(body, version).ok()?;
-            answer(feed.fetch_snapshot(&request, version, listener).await?)
-        }
-        _ => return None,
-    })
-}
 
 /// Raft's own state and membership.
 #[derive(Clone)]
@@ -143,8 +112,4 @@ impl PeerDoor for Peers {
     fn answer(&self, call: PeerCall) -> Slow<Option<Bytes>> {
         self.0.answer_peer(call.key, call.version, call.body)
     }
-}
-
-fn answer(response: impl Answer) -> Served {
-    Served::Answer(Box::new(response))
 }

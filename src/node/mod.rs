@@ -26,7 +26,7 @@ use crate::quorum::Quorum;
 use crate::settings::Settings;
 use crate::wire::{self, Doors, Wire};
 pub use export::{Export, export};
-use joints::{Log, Members, Peers};
+use joints::{Members, Peers};
 use web::PeersAndWeb;
 
 /// A node that is up, as the start tells about it.
@@ -113,7 +113,7 @@ impl Node {
         let doors = Doors {
             published,
             writes: Arc::new(handle),
-            feed: Arc::new(Log(feed)),
+            feed: Arc::new(feed),
             quorum: Arc::new(members),
             forward: Arc::new(Peers(quorum.clone())),
             peers: Arc::new(PeersAndWeb {

@@ -41,6 +41,10 @@ const FOR_THE_LEADER: [ApiKey; 6] = [
     ApiKey::AssignReplicasToDirs,
 ];
 
+/// What only a leader with a quorum behind it may answer: the broker would take the answer of one
+/// that is cut off for the cluster's, and stay with it.
+const FOR_A_LEADER_IN_CHARGE: [ApiKey; 2] = [ApiKey::BrokerRegistration, ApiKey::BrokerHeartbeat];
+
 /// Begins requests, for all connections.
 pub struct Dispatcher {
     /// Where requests go.
@@ -174,6 +178,9 @@ impl Dispatcher {
         call: Call,
         elsewhere: bool,
     ) -> Result<Stage, Closed> {
+        if FOR_A_LEADER_IN_CHARGE.contains(&call.api) && self.leads_without_quorum() {
+            return Err(Closed::NotNow);
+        }
         let write = decode(call.body.clone(), call.version).map_err(|_| Closed::Malformed)?;
         if elsewhere && !FOR_THE_LEADER.contains(&call.api) {
             let answer = forward::write(&self.doors, call, write);
@@ -214,6 +221,15 @@ impl Dispatcher {
         quorum
             .leader
             .is_some_and(|leader| !quorum.active && leader.0 != quorum.node_id)
+    }
+
+    /// Whether this node takes itself for the leader, but its quorum was not heard lately: another
+    /// one may lead by now.
+    fn leads_without_quorum(&self) -> bool {
+        let published = self.doors.published.borrow();
+        let fetch_timeout_ms = self.doors.settings.controller_quorum_fetch_timeout_ms;
+        let now = self.doors.clock.ticks();
+        published.quorum.active && !published.is_in_charge(now, fetch_timeout_ms)
     }
 }
 

@@ -1,8 +1,10 @@
 //! Pipelines: decided together, answered in order, and nobody waits for somebody else's Fetch.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use kafka_protocol::messages::ApiKey;
+use yakt::feed::Contact;
 use yakt::ids::Stamp;
 use yakt::metrics::Closed;
 use yakt::records::{FeatureLevelRecord, Record};
@@ -199,4 +201,37 @@ async fn a_stop_lets_answers_under_way_go_out() {
     assert_eq!(metrics.connections_closed(Closed::Stopping), 2);
     assert_eq!(metrics.connections.get(), 0);
     assert!(tokio::net::TcpStream::connect(address).await.is_err());
+}
+
+/// A leader whose quorum does not hear it may have been replaced: a broker that it went on answering
+/// would never look for the new one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_that_is_cut_off_closes_brokers_and_nobody_else() {
+    let server = Server::leading().await;
+    let heartbeat = sample(ApiKey::BrokerHeartbeat, 1);
+    let registration = sample(ApiKey::BrokerRegistration, 4);
+    let mut client = server.connect().await;
+    let heard = client.ask(ApiKey::BrokerHeartbeat, 1, &heartbeat).await;
+    assert!(heard.is_some());
+    server.published.send_modify(|published| {
+        let mut cut_off = (**published).clone();
+        cut_off.contact = Contact::default();
+        *published = Arc::new(cut_off);
+    });
+    assert!(client.works().await);
+    assert_eq!(
+        client.ask(ApiKey::BrokerHeartbeat, 1, &heartbeat).await,
+        None
+    );
+    let mut client = server.connect().await;
+    let heard = client
+        .ask(ApiKey::BrokerRegistration, 4, &registration)
+        .await;
+    assert_eq!(heard, None);
+    server.closed(Closed::NotNow, 2).await;
+    // One that does not lead says so instead.
+    server.published.send_replace(Arc::new(leader(3001)));
+    let mut client = server.connect().await;
+    let heard = client.ask(ApiKey::BrokerHeartbeat, 1, &heartbeat).await;
+    assert!(heard.is_some());
 }
