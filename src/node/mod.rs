@@ -87,7 +87,8 @@ impl Node {
         let core = Core::new(Arc::clone(&settings), seeds, Dice::from_entropy());
         let (controller, handle) =
             Controller::new(core, Arc::clone(&clock), Arc::new(quorum.clone()), events);
-        tokio::spawn(controller.counted_in(Arc::clone(&metrics)).run());
+        let controller = controller.counted_in(Arc::clone(&metrics));
+        quorum.fault().guard("the controller", controller.run());
         let feed = Feed::new(
             published.clone(),
             Arc::clone(&clock),

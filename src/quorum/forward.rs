@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use super::connection::Connection;
+use super::fault::Fault;
 use super::publisher::Publisher;
 use super::types::Member;
 use crate::ids::{BrokerId, Voter};
@@ -33,7 +34,11 @@ struct Request {
 pub(super) struct Forwarder(mpsc::Sender<Request>);
 
 impl Forwarder {
-    pub(super) fn start(publisher: Publisher, patience: Duration) -> (Self, JoinHandle<()>) {
+    pub(super) fn start(
+        publisher: Publisher,
+        patience: Duration,
+        fault: &Fault,
+    ) -> (Self, JoinHandle<()>) {
         let (queue, requests) = mpsc::channel(QUEUE_MAX);
         let task = Task {
             publisher,
@@ -41,7 +46,7 @@ impl Forwarder {
             requests,
             link: None,
         };
-        (Self(queue), tokio::spawn(task.run()))
+        (Self(queue), fault.guard("the forwarder", task.run()))
     }
 
     /// Queues a request at once, so that the order of calls is the order of arrival. An error

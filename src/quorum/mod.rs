@@ -209,7 +209,7 @@ impl Quorum {
         let (proposer, proposing) =
             Proposer::start(raft.clone(), pending, events.clone(), fault.clone());
         let patience = Duration::from_millis(settings.controller_quorum_fetch_timeout_ms as u64);
-        let (forwarder, forwarding) = Forwarder::start(publisher.clone(), patience);
+        let (forwarder, forwarding) = Forwarder::start(publisher.clone(), patience, &fault);
         let watching = role::watch(
             raft.clone(),
             leadership.clone(),
@@ -226,8 +226,8 @@ impl Quorum {
         let mut tasks = vec![
             proposing,
             forwarding,
-            tokio::spawn(watching),
-            tokio::spawn(pulse.clone().run()),
+            fault.guard("the watch over raft", watching),
+            fault.guard("the leader's pulse", pulse.clone().run()),
         ];
         let upkeep = Upkeep {
             raft: raft.clone(),
@@ -238,17 +238,15 @@ impl Quorum {
             log: store.log.clone(),
             entries: store.entries.clone(),
         };
-        tasks.push(tokio::spawn(upkeep.run()));
-        tasks.push(tokio::spawn(members_of.clone().keep_in_order()));
+        tasks.push(fault.guard("the upkeep of the log", upkeep.run()));
+        let in_order = members_of.clone().keep_in_order();
+        tasks.push(fault.guard("the upkeep of the membership", in_order));
         if members.contains_key(&node_id) {
-            tasks.push(tokio::spawn(form(
-                raft.clone(),
-                gate,
-                members,
-                fault.clone(),
-            )));
+            let forming = form(raft.clone(), gate, members, fault.clone());
+            tasks.push(fault.guard("the forming of the quorum", forming));
         } else if settings.controller_quorum_auto_join_enable {
-            tasks.push(tokio::spawn(auto_join::run(gate, Arc::clone(&settings))));
+            let joining = auto_join::run(gate, Arc::clone(&settings));
+            tasks.push(fault.guard("the joining of the quorum", joining));
         }
         let inner = Inner {
             raft,

@@ -50,7 +50,8 @@ impl Proposer {
         fault: Fault,
     ) -> (Self, JoinHandle<()>) {
         let (queue, mut ready) = mpsc::unbounded_channel::<Ready>();
-        let task = tokio::spawn(async move {
+        let ended = fault.clone();
+        let task = fault.guard("the proposer", async move {
             while let Some(Ready {
                 term,
                 change,
@@ -61,7 +62,7 @@ impl Proposer {
                 let write = raft.write(change).with_leader(leader).responder(reply);
                 if let Err(error) = write.await {
                     // The reply was dropped with it and has reported; raft itself has ended.
-                    tracing::debug!("not proposed: {error}; {:?}", fault.sentence());
+                    tracing::debug!("not proposed: {error}; {:?}", ended.sentence());
                 }
             }
         });
