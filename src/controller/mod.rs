@@ -106,7 +106,8 @@ pub enum QuorumEvent {
         /// The committed image.
         image: Option<Image>,
     },
-    /// The committed uniform voter set changed.
+    /// The committed uniform voter set changed. What was applied before the barrier is told before
+    /// [`QuorumEvent::Leading`].
     Voters(Vec<Voter>),
 }
 

@@ -102,7 +102,7 @@ impl Leadership {
         });
     }
 
-    /// The committed uniform voter set.
+    /// The uniform voter set, applied.
     pub(super) fn voters(&self, voters: Vec<Voter>) {
         self.with(|shared, inner| {
             if *inner.voters != voters {

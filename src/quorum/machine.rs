@@ -31,7 +31,7 @@ use super::publisher::Publisher;
 use super::snapshot::{Builder, Snapshots};
 use super::types::{
     Applied, Change, Config, Entry, EntryPayload, LogId, SnapshotMeta, StoredMembership, epoch_of,
-    term_of,
+    term_of, uniform_voters,
 };
 use crate::feed::tail::Tail;
 use crate::ids::Offset;
@@ -65,6 +65,8 @@ impl State {
 pub(super) struct Machine {
     state: State,
     tail: Tail,
+    /// The membership that the outside was told of last.
+    shown_membership: Option<LogId>,
     pending: Pending,
     publisher: Publisher,
     leadership: Leadership,
@@ -87,6 +89,7 @@ impl Machine {
         Self {
             state,
             tail,
+            shown_membership: None,
             pending,
             publisher,
             leadership,
@@ -178,6 +181,14 @@ impl Machine {
             published.image.clone_from(&self.state.image);
             published.tail.clone_from(&self.tail);
         });
+        // Before the barrier: a leader begins with the voters of the log it begins on.
+        let membership = &self.state.membership;
+        if self.shown_membership != *membership.log_id() {
+            self.shown_membership = *membership.log_id();
+            if let Some(voters) = uniform_voters(membership.membership()) {
+                self.leadership.voters(voters);
+            }
+        }
         if let Some(last) = &self.state.last {
             self.leadership.applied(term_of(last));
         }

@@ -1,4 +1,4 @@
-//! Follows what openraft says about this node: who leads, who votes, whether it may campaign.
+//! Follows what openraft says about this node: who leads, whether it may campaign.
 
 use openraft::Raft;
 use openraft::async_runtime::WatchReceiver;
@@ -7,8 +7,7 @@ use super::fault::Fault;
 use super::gate::Gate;
 use super::leadership::{Leadership, Role};
 use super::machine::Machine;
-use super::types::{Config, Membership};
-use crate::ids::Voter;
+use super::types::Config;
 
 /// Watches until openraft stops; a stop in good order ends this task first.
 pub(super) async fn watch(
@@ -20,7 +19,7 @@ pub(super) async fn watch(
     let mut metrics = raft.server_metrics();
     let mut told = false;
     loop {
-        let (role, voters) = {
+        let role = {
             let seen = metrics.borrow_and_update();
             gate.learn(seen.membership_config.membership());
             let term = seen.vote.leader_id.term;
@@ -28,10 +27,7 @@ pub(super) async fn watch(
             let leader = seen
                 .current_leader
                 .filter(|leader| Some(*leader) == elected);
-            (
-                Role { term, leader },
-                uniform_voters(seen.committed_membership_config.membership()),
-            )
+            Role { term, leader }
         };
         let may_campaign = gate.may_campaign();
         if !may_campaign && !told {
@@ -43,24 +39,9 @@ pub(super) async fn watch(
         told = !may_campaign;
         raft.runtime_config().elect(may_campaign);
         leadership.changed(role);
-        if let Some(voters) = voters {
-            leadership.voters(voters);
-        }
         if metrics.changed().await.is_err() {
             break;
         }
     }
     fault.raise("raft has stopped".to_owned());
-}
-
-/// The voters, unless the membership is between two sets of them.
-fn uniform_voters(membership: &Membership) -> Option<Vec<Voter>> {
-    if membership.get_joint_config().len() != 1 {
-        return None;
-    }
-    let ids = membership.voter_ids();
-    Some(
-        ids.filter_map(|id| Some(membership.get_node(&id)?.voter(id)))
-            .collect(),
-    )
 }

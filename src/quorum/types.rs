@@ -144,6 +144,18 @@ impl From<&Voter> for Member {
     }
 }
 
+/// The voters of a membership, unless it is between two sets of them.
+pub(super) fn uniform_voters(membership: &Membership) -> Option<Vec<Voter>> {
+    if membership.get_joint_config().len() != 1 {
+        return None;
+    }
+    let ids = membership.voter_ids();
+    Some(
+        ids.filter_map(|id| Some(membership.get_node(&id)?.voter(id)))
+            .collect(),
+    )
+}
+
 /// Where openraft reports the end of one write. Called exactly once: with the result, or with
 /// `None` where openraft dropped it unanswered (it stopped).
 pub(super) struct Reply<T>(Option<Box<dyn FnOnce(Option<T>) + Send>>);
