@@ -38,6 +38,9 @@ const PROGRESS_EVERY: Duration = Duration::from_millis(20);
 /// A node that is to become a voter answers within this time.
 const ANSWER_WITHIN: Duration = Duration::from_secs(1);
 
+/// Whoever only looks whether there is something to change is done within this time.
+const FREE_WITHIN: Duration = Duration::from_millis(100);
+
 /// Clones share one lock.
 #[derive(Clone)]
 pub(super) struct Members {
@@ -60,7 +63,7 @@ impl Members {
     /// AddRaftVoter: the checks that only raft can make, then both steps. What takes longer than
     /// `controller.quorum.request.timeout.ms` goes on, but is answered REQUEST_TIMED_OUT.
     pub(super) async fn add(&self, voter: Voter) -> Result<(), Refusal> {
-        let changing = self.begin()?;
+        let changing = self.begin().await?;
         let id = raft_id(voter.id);
         let membership = self.effective();
         if membership.membership().voter_ids().any(|voter| voter == id) {
@@ -81,7 +84,7 @@ impl Members {
 
     /// RemoveRaftVoter. A leader that removes itself hands leadership over once that is committed.
     pub(super) async fn remove(&self, id: BrokerId, directory_id: Uuid) -> Result<(), Refusal> {
-        let changing = self.begin()?;
+        let changing = self.begin().await?;
         let id = raft_id(id);
         self.check_known(id, directory_id)?;
         if self.effective().membership().voter_ids().count() == 1 {
@@ -96,7 +99,7 @@ impl Members {
 
     /// UpdateRaftVoter: other endpoints for the same identity.
     pub(super) async fn update(&self, voter: Voter) -> Result<(), Refusal> {
-        let changing = self.begin()?;
+        let changing = self.begin().await?;
         let id = raft_id(voter.id);
         self.check_known(id, voter.directory_id)?;
         let members = self.clone();
@@ -105,13 +108,15 @@ impl Members {
             .await
     }
 
-    /// A change of membership by this leader, unless another one is under way.
-    fn begin(&self) -> Result<OwnedMutexGuard<()>, Refusal> {
+    /// A change of membership by this leader, unless another one is under way. Housekeeping that only
+    /// looks on is waited for.
+    async fn begin(&self) -> Result<OwnedMutexGuard<()>, Refusal> {
         if !self.raft.is_leader() {
             let text = "This node does not lead the quorum.";
             return Err(Refusal::new(ResponseError::NotLeaderOrFollower, text));
         }
-        let free = Arc::clone(&self.changing).try_lock_owned();
+        let free = Arc::clone(&self.changing).lock_owned();
+        let free = tokio::time::timeout(FREE_WITHIN, free).await;
         free.map_err(|_| {
             let text = "Another change of the voters is under way.";
             Refusal::new(ResponseError::RequestTimedOut, text)
