@@ -42,6 +42,12 @@ pub const PROPOSALS_IN_FLIGHT_MAX: usize = 4;
 /// Pause between two barriers of a leader that settles.
 const BARRIER_RETRY_MS: i64 = 20;
 
+/// The controller's own work, where an API's number is asked for.
+const CHORE: i16 = -1;
+
+/// Chores rest for so long after one that failed.
+const CHORES_REST_MS: i64 = 1_000;
+
 /// A request as it waits in the mailbox.
 pub struct Ask {
     /// What is asked.
@@ -175,6 +181,8 @@ struct Lead {
     timetable: Timetable,
     settling: Option<Settling>,
     last_step: Ticks,
+    /// Until then no chore is begun: one of them has failed.
+    chores_rest_until: Ticks,
 }
 
 /// The answers that wait for one proposal.
@@ -226,6 +234,8 @@ struct Settling {
     barrier_asked: bool,
     retry_at: Ticks,
     resign_at: Ticks,
+    /// Patience has ended once: leadership was offered, and nobody is kept waiting any more.
+    given_up: bool,
 }
 
 impl Core {
@@ -253,10 +263,11 @@ impl Core {
     }
 
     /// Whether requests are welcome now. A leader that settles or has its hands full leaves them in
-    /// the mailbox; one that does not lead takes them, to send them elsewhere.
+    /// the mailbox; one that does not lead, or has given up, takes them to send them elsewhere.
     pub fn takes_asks(&self) -> bool {
-        self.lead.as_ref().is_none_or(|lead| {
-            lead.settling.is_none() && lead.parked.len() < PROPOSALS_IN_FLIGHT_MAX
+        self.lead.as_ref().is_none_or(|lead| match &lead.settling {
+            Some(settling) => settling.given_up,
+            None => lead.parked.len() < PROPOSALS_IN_FLIGHT_MAX,
         })
     }
 
@@ -273,10 +284,13 @@ impl Core {
                 (!settling.barrier_asked && lead.parked.is_empty()).then_some(settling.retry_at);
             return retry.into_iter().chain([settling.resign_at]).min();
         }
-        let expiry = lead
-            .live
-            .next_expiry(self.settings.broker_session_timeout_ms);
-        expiry.into_iter().chain(lead.timetable.next_due()).min()
+        let timeout_ms = self.settings.broker_session_timeout_ms;
+        let expiry = lead.live.next_expiry(timeout_ms);
+        // While there are sessions, silence of the core must be told from silence of the brokers.
+        let sign_of_life = expiry.map(|_| lead.last_step.plus_ms((timeout_ms / 16).max(1)));
+        let chore = expiry.into_iter().chain(lead.timetable.next_due()).min();
+        let chore = chore.map(|at| at.max(lead.chores_rest_until));
+        chore.into_iter().chain(sign_of_life).min()
     }
 
     /// Whether a plan's next slice may be decided now: a [`Event::Tick`] is welcome at once.
@@ -314,24 +328,21 @@ impl Core {
         effects
     }
 
-    /// A core that was away (a stopped process, a starved machine) has heard nobody in the meantime
-    /// and must not blame the brokers for it: every session grows by the gap. Silence of an idle
-    /// leader is no absence; a timer that fires late is.
+    /// A core that was away (a stopped process, a starved machine, a step that took long) has heard
+    /// nobody in the meantime and must not blame the brokers for it: every session grows by the gap.
+    /// [`Core::wake_at`] sees to it that two steps of a leader with sessions are never that far apart.
     fn notice_absence(&mut self, now: Now) {
         let Some(lead) = &mut self.lead else { return };
         let timeout_ms = self.settings.broker_session_timeout_ms;
-        let Some(due) = lead.live.next_expiry(timeout_ms) else {
-            return;
-        };
-        let late_ms = now.ticks.ms_since(due.max(lead.last_step));
-        if late_ms > timeout_ms / 8 {
+        let away_ms = now.ticks.ms_since(lead.last_step);
+        lead.last_step = now.ticks;
+        if away_ms > timeout_ms / 8 && lead.live.next_expiry(timeout_ms).is_some() {
             tracing::warn!(
-                late_ms,
+                away_ms,
                 "the controller was away; every broker session grows by that"
             );
-            lead.live.grace(late_ms);
+            lead.live.grace(away_ms);
         }
-        lead.last_step = now.ticks;
     }
 
     fn on_ask(&mut self, ask: Ask, now: Now, effects: &mut Effects) {
@@ -383,16 +394,14 @@ impl Core {
             ask.version,
             now,
         );
-        // A panic in one decision is that request's failure, not the node's: nothing was changed yet.
-        let decided = catch_unwind(AssertUnwindSafe(|| waiting.request.decide(&ctx)));
+        let decided = unless_it_panics(ask.api, || waiting.request.decide(&ctx));
         let decision = match decided {
-            Ok(Ok(decision)) => decision,
-            Ok(Err(refusal)) => {
+            Some(Ok(decision)) => decision,
+            Some(Err(refusal)) => {
                 self.park(waiting, Err(refusal), effects);
                 return;
             }
-            Err(_) => {
-                tracing::error!(api = ask.api, "a decision panicked; its request is refused");
+            None => {
                 effects.replies.push(waiting.refuse(refusal::internal()));
                 return;
             }
@@ -406,14 +415,15 @@ impl Core {
         self.carry_out(decision, origin, now, effects);
     }
 
-    /// Turns a decision into a proposal and parks its answer, or begins its plan.
+    /// Turns a decision into a proposal and parks its answer, or begins its plan. `false`: it could
+    /// not be written, and nothing has changed.
     fn carry_out(
         &mut self,
         decision: Decision<Option<(Waiting, Decided)>>,
         origin: Origin,
         now: Now,
         effects: &mut Effects,
-    ) {
+    ) -> bool {
         let Decision {
             mut records,
             side,
@@ -433,9 +443,11 @@ impl Core {
             if let Some((waiting, _)) = answer {
                 effects.replies.push(waiting.refuse(refusal));
             }
-            return;
+            return false;
         }
-        let Some(lead) = &mut self.lead else { return };
+        let Some(lead) = &mut self.lead else {
+            return false;
+        };
         for change in live {
             lead.live.apply(change);
         }
@@ -452,6 +464,7 @@ impl Core {
         if let Some((waiting, decided)) = answer {
             self.park(waiting, decided, effects);
         }
+        true
     }
 
     /// Writes what was decided into the draft of this step, and applies it to `ahead`.
@@ -594,13 +607,23 @@ impl Core {
             timetable: Timetable::new(&self.settings, now.ticks),
             settling: None,
             last_step: now.ticks,
+            chores_rest_until: now.ticks,
         });
-        self.propose_leader_change(now, effects);
+        self.begin_term(now, effects);
+    }
+
+    /// What a term begins with; again after settling, if it did not come about.
+    fn begin_term(&mut self, now: Now, effects: &mut Effects) {
+        let Some(lead) = &self.lead else { return };
+        if lead.ahead.last_epoch() == lead.epoch {
+            self.write_voters(now, effects);
+        } else {
+            self.propose_leader_change(now, effects);
+        }
         self.propose_bootstrap(now, effects);
     }
 
-    /// The first batch of a term: LeaderChange, and the voter set where the log does not say it yet,
-    /// because brokers resolve the controller's address through it alone.
+    /// The first batch of a term: LeaderChange, and the voter set where the log does not say it yet.
     fn propose_leader_change(&mut self, now: Now, effects: &mut Effects) {
         let Some(lead) = &self.lead else { return };
         let voters = self.quorum.voters.as_ref();
@@ -610,13 +633,22 @@ impl Core {
             // Who granted is openraft's secret; that a majority did is all that the record tells.
             granting_voters: voters.iter().map(|voter| voter.id).collect(),
         }];
-        if lead.ahead.features().kraft_version() < 1
-            || lead.ahead.features().voters().as_ref() != voters
-        {
-            records.push(ControlRecord::KRaftVersion(1));
-            records.push(ControlRecord::KRaftVoters(voters.clone()));
-        }
+        records.extend(self.unwritten_voters(&lead.ahead));
         self.propose_control(&records, now, effects);
+    }
+
+    /// What the log does not say yet about who votes. Brokers resolve the controller's address through
+    /// it alone.
+    fn unwritten_voters(&self, image: &Image) -> Vec<ControlRecord> {
+        let (features, voters) = (image.features(), &self.quorum.voters);
+        let is_written = features.kraft_version() >= 1 && features.voters() == voters;
+        if is_written || voters.is_empty() {
+            return Vec::new();
+        }
+        vec![
+            ControlRecord::KRaftVersion(1),
+            ControlRecord::KRaftVoters(voters.as_ref().clone()),
+        ]
     }
 
     /// Control records never share a batch with others.
@@ -715,8 +747,32 @@ impl Core {
                 barrier_asked: false,
                 retry_at: now.ticks,
                 resign_at: now.ticks.plus_ms(patience_ms),
+                given_up: false,
             });
         }
+    }
+
+    /// Offers leadership to others when settling takes too long, and keeps nobody waiting for what
+    /// this node may never learn.
+    fn lose_patience(&mut self, now: Now, effects: &mut Effects) {
+        let Some(lead) = &mut self.lead else { return };
+        let Some(settling) = lead
+            .settling
+            .as_mut()
+            .filter(|it| it.resign_at <= now.ticks)
+        else {
+            return;
+        };
+        let patience_ms = 2 * self.settings.raft_election_max_ms as i64;
+        settling.resign_at = now.ticks.plus_ms(patience_ms);
+        settling.given_up = true;
+        effects.resign = Some(lead.epoch);
+        let parked = lead.parked.iter_mut();
+        let parked = parked.flat_map(|parked| std::mem::take(&mut parked.answers));
+        let parked = parked.map(|(waiting, _)| waiting);
+        let waiting = parked.chain(lead.plans.abandon(&mut lead.live));
+        let unknown = waiting.map(|waiting| waiting.refuse(refusal::outcome_unknown()));
+        effects.replies.extend(unknown);
     }
 
     /// Once nothing is in flight, what is committed can be asked for.
@@ -761,7 +817,7 @@ impl Core {
             run = lead.run,
             "settled: deciding again on the committed image"
         );
-        self.propose_bootstrap(now, effects);
+        self.begin_term(now, effects);
     }
 
     fn on_voters(&mut self, voters: Vec<Voter>, now: Now, effects: &mut Effects) {
@@ -772,24 +828,16 @@ impl Core {
     /// The voter set in the log follows the committed membership.
     fn write_voters(&mut self, now: Now, effects: &mut Effects) {
         let Some(lead) = &self.lead else { return };
-        if lead.settling.is_some() || lead.ahead.features().voters() == &self.quorum.voters {
-            return;
+        let records = self.unwritten_voters(&lead.ahead);
+        if lead.settling.is_none() && !records.is_empty() {
+            self.propose_control(&records, now, effects);
         }
-        let records = [ControlRecord::KRaftVoters(
-            self.quorum.voters.as_ref().clone(),
-        )];
-        self.propose_control(&records, now, effects);
     }
 
     fn on_tick(&mut self, now: Now, effects: &mut Effects) {
         let Some(lead) = &mut self.lead else { return };
-        if let Some(settling) = &mut lead.settling {
-            if settling.resign_at <= now.ticks {
-                effects.resign = Some(lead.epoch);
-                settling.resign_at = now
-                    .ticks
-                    .plus_ms(2 * self.settings.raft_election_max_ms as i64);
-            }
+        if lead.settling.is_some() {
+            self.lose_patience(now, effects);
             self.settle_further(now, effects);
             return;
         }
@@ -816,25 +864,31 @@ impl Core {
             0,
             now,
         );
-        let slice = active.slice(&ctx);
-        let proposed = slice.records.is_empty()
-            || self
-                .propose(&slice.records, &[], &active.origin, now, effects)
-                .is_ok();
+        let slice = unless_it_panics(CHORE, || active.slice(&ctx)).filter(|slice| {
+            slice.records.is_empty()
+                || self
+                    .propose(&slice.records, &[], &active.origin, now, effects)
+                    .is_ok()
+        });
         let Some(lead) = &mut self.lead else { return };
-        for change in slice.live {
-            lead.live.apply(change);
-        }
-        if let (true, Some(next)) = (proposed, slice.next) {
-            active.plan.from = next;
-            lead.plans.keep(active);
-            return;
+        let written = slice.is_some();
+        if let Some(slice) = slice {
+            for change in slice.live {
+                lead.live.apply(change);
+            }
+            if let Some(next) = slice.next {
+                active.plan.from = next;
+                lead.plans.keep(active);
+                return;
+            }
+        } else {
+            lead.chores_rest_until = now.ticks.plus_ms(CHORES_REST_MS);
         }
         lead.live.apply(LiveChange::PlanOver {
             broker: active.plan.broker,
         });
         match active.answer {
-            Some((waiting, decided)) if proposed => self.park(waiting, decided, effects),
+            Some((waiting, decided)) if written => self.park(waiting, decided, effects),
             Some((waiting, _)) => effects.replies.push(waiting.refuse(refusal::internal())),
             None => {}
         }
@@ -843,42 +897,54 @@ impl Core {
         }
     }
 
-    /// Everything whose time has come, one decision after another.
+    /// Everything whose time has come, one decision after another. After one that fails they rest: it
+    /// would fail again at once.
     fn run_chores(&mut self, now: Now, effects: &mut Effects) {
         let expiry_ms = self.settings.broker_session_timeout_ms;
-        while let Some(lead) = self.lead.as_mut().filter(|lead| lead.settling.is_none()) {
+        while let Some(lead) = self
+            .lead
+            .as_mut()
+            .filter(|it| it.settling.is_none() && it.chores_rest_until <= now.ticks)
+        {
             let expiry = lead.live.next_expiry(expiry_ms);
             let Some(due) = lead.timetable.take_due(expiry, now.ticks) else {
                 return;
             };
-            let ctx = Self::ctx(
-                lead,
-                &self.quorum,
-                &self.settings,
-                &self.dice,
-                &self.chores,
-                0,
-                now,
-            );
-            let decision = match due {
-                Due::Expiry => match chores::fence_silent(&ctx) {
-                    Some(decision) => decision,
-                    None => return,
-                },
-                Due::Balance => {
-                    let decision = chores::elect_preferred(&ctx);
-                    lead.timetable.balanced(decision.response, now.ticks);
-                    decision.map(drop)
-                }
-                Due::Unclean => {
-                    let decision = chores::elect_unclean(&ctx);
-                    lead.timetable.elected_unclean(decision.response, now.ticks);
-                    decision.map(drop)
-                }
-                Due::Idle => chores::no_op(),
-            };
-            self.carry_out(decision.map(|()| None), Origin::chore(), now, effects);
+            let decided = unless_it_panics(CHORE, || self.decide_chore(due, now));
+            let done = decided.flatten().is_some_and(|decision| {
+                self.carry_out(decision.map(|()| None), Origin::chore(), now, effects)
+            });
+            if let Some(lead) = self.lead.as_mut().filter(|_| !done) {
+                lead.chores_rest_until = now.ticks.plus_ms(CHORES_REST_MS);
+            }
         }
+    }
+
+    fn decide_chore(&mut self, due: Due, now: Now) -> Option<Decision<()>> {
+        let lead = self.lead.as_mut()?;
+        let ctx = Self::ctx(
+            lead,
+            &self.quorum,
+            &self.settings,
+            &self.dice,
+            &self.chores,
+            0,
+            now,
+        );
+        Some(match due {
+            Due::Expiry => chores::fence_silent(&ctx)?,
+            Due::Balance => {
+                let decision = chores::elect_preferred(&ctx);
+                lead.timetable.balanced(decision.response, now.ticks);
+                decision.map(drop)
+            }
+            Due::Unclean => {
+                let decision = chores::elect_unclean(&ctx);
+                lead.timetable.elected_unclean(decision.response, now.ticks);
+                decision.map(drop)
+            }
+            Due::Idle => chores::no_op(),
+        })
     }
 
     fn ctx<'a>(
@@ -906,3 +972,16 @@ impl Core {
         }
     }
 }
+
+/// What a decision comes to; `None` if it panics. Decisions change nothing, so that is the failure of
+/// this one alone, not of the node.
+fn unless_it_panics<T>(api: i16, decide: impl FnOnce() -> T) -> Option<T> {
+    let decided = catch_unwind(AssertUnwindSafe(decide)).ok();
+    if decided.is_none() {
+        tracing::error!(api, "a decision panicked; nothing comes of it");
+    }
+    decided
+}
+
+#[cfg(test)]
+mod tests;
