@@ -27,6 +27,8 @@ public final class Tools {
         "kafka-features", "org.apache.kafka.tools.FeatureCommand",
         "kafka-metadata-quorum", "org.apache.kafka.tools.MetadataQuorumCommand",
         "kafka-dump-log", "org.apache.kafka.tools.DumpLogSegments",
+        "kafka-metadata-shell", "org.apache.kafka.shell.MetadataShell",
+        "kafka-leader-election", "org.apache.kafka.tools.LeaderElectionCommand",
         "kafka-storage", "kafka.tools.StorageTool");
     private static final Pattern WORD = Pattern.compile("'([^']*)'|(\\S+)");
 
