@@ -247,7 +247,12 @@ impl Thread {
         }
     }
 
-    fn collect(&self, group: &mut Group, first: Option<Box<Op>>, more: &Receiver<Box<Op>>) -> Result<()> {
+    fn collect(
+        &self,
+        group: &mut Group,
+        first: Option<Box<Op>>,
+        more: &Receiver<Box<Op>>,
+    ) -> Result<()> {
         let mut next = first;
         while let Some(op) = next {
             self.add(group, *op)?;
