@@ -98,6 +98,12 @@ impl Voters<'_> {
         if self.published.quorum.is_voter(id) {
             return Err(refusal::duplicate_voter(id));
         }
+        // Beyond Kafka: a broker whose id the leader has ends its process.
+        if self.published.image.broker(id).is_some() {
+            return Err(refusal::invalid_voter(
+                "a broker is registered under its id; node ids and broker ids are one space",
+            ));
+        }
         Ok(Voter {
             id,
             directory_id: request.voter_directory_id,
@@ -235,3 +241,6 @@ fn text(refusal: &Refusal) -> Option<StrBytes> {
     (refusal.code != ResponseError::RequestTimedOut)
         .then(|| StrBytes::from_string(refusal.text.to_string()))
 }
+
+#[cfg(test)]
+mod tests;
