@@ -173,8 +173,9 @@ pub(super) fn check(promise: &Promise, vote: Option<Vote>, last: Option<LogId>) 
             bail!("the store holds {stored}, but this node has given vote {promised}. {REJOIN}");
         }
     }
+    // Terms never fall along a log: an end of a lower term is an old tail, whatever its index.
     if let Some(watermark) = promise.watermark
-        && last.is_none_or(|last| last.index < watermark.index)
+        && last.is_none_or(|last| last.index < watermark.index || last < watermark)
     {
         let end = last.map_or_else(|| "is empty".to_owned(), |last| format!("ends at {last}"));
         bail!(
@@ -281,6 +282,9 @@ mod tests {
         assert!(refused(Some(Vote::new(3, 9)), Some(log_id(3, 100))).contains("has given vote"));
         assert!(refused(Some(Vote::new(4, 2)), Some(log_id(3, 99))).contains("lost synced data"));
         assert!(refused(Some(Vote::new(4, 2)), None).contains("lost synced data"));
+        // A tail of an older leader, long enough, which the lost entries had replaced.
+        let older = Some(log_id(2, 120));
+        assert!(refused(Some(Vote::new(4, 2)), older).contains("lost synced data"));
         check(&Promise::default(), None, None).unwrap();
     }
 }
