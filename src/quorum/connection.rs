@@ -54,9 +54,10 @@ impl Connection {
     pub(super) async fn send(&mut self, key: i16, body: impl FnOnce(&mut Vec<u8>)) -> Result<i32> {
         self.correlation = self.correlation.wrapping_add(1);
         let frame = frames::request(key, self.correlation, body);
-        self.stream
-            .write_all(&frame)
+        // A peer that takes nothing any more holds up whoever writes, and its answers with it.
+        timeout(self.patience, self.stream.write_all(&frame))
             .await
+            .context("the peer takes nothing")?
             .context("cannot send to the peer")?;
         Ok(self.correlation)
     }

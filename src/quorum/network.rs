@@ -10,7 +10,7 @@ use std::future::Future;
 use std::os::unix::fs::FileExt;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use bytes::{Bytes, BytesMut};
 use futures::future::{BoxFuture, Either, select};
 use futures::stream::{BoxStream, Stream, StreamExt};
@@ -132,14 +132,10 @@ impl RaftNetworkV2<Config> for Client {
         option: RPCOption,
     ) -> Result<AppendEntriesResponse<Config>, RPCError<Config>> {
         let put = |out: &mut Vec<u8>| frames::put_append(out, &request);
-        self.ask(
-            frames::APPEND,
-            option.soft_ttl(),
-            put,
-            frames::take_appended,
-        )
-        .await
-        .map_err(|error| unreachable(&error).into())
+        let take = |input: &mut Input| take_appended(input, &request.vote);
+        self.ask(frames::APPEND, option.soft_ttl(), put, take)
+            .await
+            .map_err(|error| unreachable(&error).into())
     }
 
     fn stream_append<'s, S>(
@@ -188,10 +184,7 @@ impl RaftNetworkV2<Config> for Client {
         request: VoteRequest<Config>,
         option: RPCOption,
     ) -> Result<VoteResponse<Config>, RPCError<Config>> {
-        let put = |out: &mut Vec<u8>| frames::put_vote_request(out, &request);
-        self.ask(frames::VOTE, option.soft_ttl(), put, frames::take_voted)
-            .await
-            .map_err(|error| unreachable(&error).into())
+        self.ask_for_vote(frames::VOTE, &request, option).await
     }
 
     async fn pre_vote(
@@ -199,10 +192,7 @@ impl RaftNetworkV2<Config> for Client {
         request: VoteRequest<Config>,
         option: RPCOption,
     ) -> Result<VoteResponse<Config>, RPCError<Config>> {
-        let put = |out: &mut Vec<u8>| frames::put_vote_request(out, &request);
-        self.ask(frames::PRE_VOTE, option.soft_ttl(), put, frames::take_voted)
-            .await
-            .map_err(|error| unreachable(&error).into())
+        self.ask_for_vote(frames::PRE_VOTE, &request, option).await
     }
 
     async fn transfer_leader(
@@ -236,7 +226,43 @@ impl RaftNetworkV2<Config> for Client {
     }
 }
 
+/// A peer that answers with a term out of all proportion is not believed: openraft would take the term
+/// for its own.
+fn check_vote(told: &Vote, own: &Vote) -> Result<()> {
+    ensure!(
+        Gate::is_plausible(told, own.leader_id.term),
+        "it claims term {}",
+        told.leader_id.term
+    );
+    Ok(())
+}
+
+fn take_appended(input: &mut Input, own: &Vote) -> Result<AppendEntriesResponse<Config>> {
+    let response = frames::take_appended(input)?;
+    if let AppendEntriesResponse::HigherVote(told) = &response {
+        check_vote(told, own)?;
+    }
+    Ok(response)
+}
+
 impl Client {
+    async fn ask_for_vote(
+        &mut self,
+        key: i16,
+        request: &VoteRequest<Config>,
+        option: RPCOption,
+    ) -> Result<VoteResponse<Config>, RPCError<Config>> {
+        let put = |out: &mut Vec<u8>| frames::put_vote_request(out, request);
+        let take = |input: &mut Input| {
+            let response = frames::take_voted(input)?;
+            check_vote(&response.vote, &request.vote)?;
+            Ok(response)
+        };
+        self.ask(key, option.soft_ttl(), put, take)
+            .await
+            .map_err(|error| unreachable(&error).into())
+    }
+
     async fn send_snapshot(
         &mut self,
         vote: Vote,
@@ -255,6 +281,7 @@ impl Client {
             checkpoint_bytes,
         };
         let known = self.snapshot_step(&begin).await?;
+        check_vote(&known, &vote)?;
         if known > vote {
             return Ok(SnapshotResponse::new(known));
         }
@@ -288,6 +315,7 @@ impl Client {
         }
         let known = self.snapshot_step(&SnapshotStep::End { vote }).await?;
         self.connection = None;
+        check_vote(&known, &vote)?;
         Ok(SnapshotResponse::new(known))
     }
 
@@ -316,6 +344,7 @@ struct Session<'s, S> {
 
 struct InFlight {
     correlation: i32,
+    vote: Vote,
     previous: Option<LogId>,
     last: Option<LogId>,
 }
@@ -378,6 +407,7 @@ impl<S: Stream<Item = AppendEntriesRequest<Config>> + Unpin> Session<'_, S> {
             .or(request.prev_log_id);
         self.in_flight.push_back(InFlight {
             correlation,
+            vote: request.vote,
             previous: request.prev_log_id,
             last,
         });
@@ -385,8 +415,9 @@ impl<S: Stream<Item = AppendEntriesRequest<Config>> + Unpin> Session<'_, S> {
     }
 
     fn answered(&mut self, answer: Bytes) -> Result<StreamAppendResult<Config>> {
-        let InFlight { previous, last, .. } = self.in_flight.pop_front().context("not asked")?;
-        let response = frames::take_appended(&mut self.client.accept(answer)?)?;
+        let asked = self.in_flight.pop_front().context("not asked")?;
+        let InFlight { previous, last, .. } = asked;
+        let response = take_appended(&mut self.client.accept(answer)?, &asked.vote)?;
         if matches!(response, AppendEntriesResponse::Conflict) && previous.is_none() {
             bail!("a conflict with nothing");
         }

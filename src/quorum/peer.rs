@@ -19,7 +19,7 @@ use super::log::Log;
 use super::machine::Machine;
 use super::members::Members;
 use super::pair::{Pair, Received};
-use super::types::{Config, SnapshotMeta, Vote};
+use super::types::{Config, Entry, SnapshotMeta, Vote, term_of};
 
 /// Answers what other nodes ask. Clones share one state.
 #[derive(Clone)]
@@ -102,7 +102,9 @@ impl Peer {
         match key {
             frames::APPEND => {
                 let request = frames::take_append(&mut input)?;
-                if !self.is_plausible(&request.vote) {
+                let term = request.vote.leader_id.term;
+                let fits = |entry: &Entry| term_of(&entry.log_id) <= term;
+                if !self.is_plausible(&request.vote) || !request.entries.iter().all(fits) {
                     return Ok(self.refuse(Status::Refused, address));
                 }
                 let Ok(response) = shared.raft.append_entries(request).await else {
