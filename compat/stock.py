@@ -83,6 +83,8 @@ class Server:
         self.name, self.command, self.up = name, command, re.compile(up)
         self.log = os.path.join(RUN, name + ".log")
         self.environment = dict(os.environ, COMPAT_LOG_LEVEL=log_level)
+        # The clusters of this file are formatted with ids of their own.
+        self.environment.pop("CLUSTER_ID", None)
         self.process = None
         self.seen = 0
 

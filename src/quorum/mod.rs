@@ -354,11 +354,14 @@ impl Quorum {
         };
         self.0.proposer.close();
         handover::hand_over(&self.0.raft, self.0.heartbeat()).await;
-        for task in &running.tasks {
+        let Running { store, tasks, .. } = running;
+        for task in tasks {
+            // Gone before raft is: one that outlives it takes the stop for a fault.
             task.abort();
+            task.await.ok();
         }
         self.0.raft.shutdown().await.context("raft did not stop")?;
-        let closing = tokio::task::spawn_blocking(move || running.store.close());
+        let closing = tokio::task::spawn_blocking(move || store.close());
         closing.await.context("the store could not be closed")?;
         match self.0.fault.sentence() {
             None => Ok(()),

@@ -59,6 +59,16 @@ run_commands() {
   done
 }
 
+# in_order: Kafka formats its directories in the order of a hash over their paths, YAKt in the order
+# given; here they are sorted.
+in_order() {
+  awk '
+    function flush_group() { if (group != "") { printf "%s", group | "sort"; close("sort"); group = "" } }
+    /^Formatting / { group = group $0 "\n"; next }
+    { flush_group(); print; fflush() }
+    END { flush_group() }'
+}
+
 # What an error says is worded differently, so only its status counts. Kafka also prints the records;
 # they are compared below.
 run_commands | awk '
@@ -66,7 +76,8 @@ run_commands | awk '
   /^\(status / && !keep { sub(/\n.*/, "", text) }
   /^$|^Bootstrap metadata: / { next }
   { text = text "\n" $0 }
-  END { print text }'
+  END { print text }' |
+  in_order
 
 # The files, decoded by Kafka's own decoder, without positions and times.
 find ./?? -type f | sort | while read -r file; do
