@@ -354,7 +354,7 @@ impl Quorum {
         };
         self.0.proposer.close();
         handover::hand_over(&self.0.raft, self.0.heartbeat()).await;
-        let Running { store, tasks, .. } = running;
+        let Running { store, tasks } = running;
         for task in tasks {
             // Gone before raft is: one that outlives it takes the stop for a fault.
             task.abort();
